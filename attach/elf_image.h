@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attach/memory_map.h"
+#include "attach/process_memory.h"
+
+namespace memsnap {
+
+// One ELF object loaded in the target: its dynamic symbols and sections, with addresses in the target.
+// Symbols come from PT_DYNAMIC in the target's memory (works in chroots, containers and for deleted files); section
+// names and .symtab from the file (map_files, then /proc/PID/root) when it can be read and its build id is the same.
+class ElfImage {
+ public:
+  virtual ~ElfImage() = default;
+  virtual const std::string& path() const = 0;               // as mapped
+  virtual std::uint64_t load_bias() const = 0;               // address in the target minus p_vaddr
+  virtual std::string build_id() const = 0;                  // hex, empty when there is none
+  virtual bool is_64_bit_x86() const = 0;
+  virtual std::optional<std::uint64_t> symbol(std::string_view name) const = 0;   // address in the target
+  struct Section {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
+  virtual std::optional<Section> section(std::string_view name) const = 0;  // e.g. ".PyRuntime"; empty when unknown
+  // Writable PT_LOAD ranges: .data and .bss, where static types live.
+  virtual const std::vector<Section>& writable_segments() const = 0;
+};
+
+// All ELF objects in `map`, the main program first. What cannot be parsed is left out. Bounds checked: `memory` is hostile.
+std::vector<std::unique_ptr<ElfImage>> loaded_images(pid_t pid, const MemoryMap& map, const ProcessMemory& memory);
+
+}  // namespace memsnap

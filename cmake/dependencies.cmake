@@ -1,0 +1,6 @@
+find_package(PkgConfig REQUIRED)
+find_package(fmt REQUIRED)
+find_package(Boost REQUIRED COMPONENTS program_options)
+pkg_check_modules(ELF REQUIRED IMPORTED_TARGET libelf libdw)
+pkg_check_modules(UNWIND REQUIRED IMPORTED_TARGET libunwind-ptrace)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "snapshot/model/heap_graph.h"
+
+namespace memsnap {
+
+enum class SnapshotKind : std::uint8_t { kHeap = 0, kTypes = 1 };
+enum class StringsPolicy : std::uint8_t { kNone = 0, kNames = 1, kPrefix = 2, kHash = 3 };
+
+// Who was looked at. Every text here came from the target: escape before printing.
+struct TargetInfo {
+  std::int32_t pid = 0;
+  std::uint64_t start_time = 0;  // clock ticks since boot
+  std::string host;
+  std::string name;          // short: "gunicorn: worker [shop]" or the script's name
+  std::string command_line;  // arguments joined by spaces, at most 4 KiB
+  std::string executable;
+  std::string user;
+  std::string container;  // id, or empty
+  std::string python;     // "3.12.1"
+  std::uint32_t python_hex = 0;
+  double uptime_seconds = 0;
+  std::uint32_t threads = 0;
+};
+
+struct MemoryTotals {
+  std::uint64_t rss = 0;
+  std::uint64_t pss = 0;
+  std::uint64_t uss = 0;
+  std::uint64_t python_objects = 0;
+};
+
+struct NamedCount {
+  std::string name;
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+};
+
+// Everything a report prints that is not a column.
+struct SnapshotHeader {
+  std::string tool_version;
+  std::int64_t taken_at_ns = 0;  // since the epoch, UTC
+  SnapshotKind kind = SnapshotKind::kHeap;
+  StringsPolicy strings = StringsPolicy::kNames;
+  std::uint32_t strings_prefix = 0;
+  bool redacted = false;
+  TargetInfo target;
+  MemoryTotals memory;
+  std::string method;  // "freeze", "stop", "read"
+  std::string fallback_reason;
+  bool consistent = true;
+  bool partial = false;
+  bool during_collection = false;
+  bool target_ended = false;
+  double pause_ms = 0;
+  double walk_ms = 0;
+  double child_cpu_ms = 0;
+  std::uint64_t objects = 0;
+  std::uint64_t edges = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t unreadable = 0;
+  std::uint64_t skipped = 0;      // objects whose tp_traverse failed
+  std::uint64_t orphans = 0;      // objects that only C reaches
+  std::uint64_t orphan_bytes = 0;
+  std::vector<NamedCount> skipped_types;        // blamed types: name, objects
+  std::vector<NamedCount> python_sizeof_types;  // types whose __sizeof__ is Python and was not run
+  std::vector<std::string> warnings;
+};
+
+struct Snapshot {
+  SnapshotHeader header;
+  HeapGraph graph;  // kTypes: only `types` and `strings` are filled
+};
+
+}  // namespace memsnap
