@@ -75,6 +75,8 @@ def _code_parts(code):
 
 
 def _type_parts(cls):
+    if _type_dict(cls) is None:  # a static type that was never made ready: its bases and mro are NULL
+        return [_type_base(cls)]
     parts = list(gc.get_referents(_type_dict(cls))) + [_type_mro(cls), _type_bases(cls), _type_base(cls)]
     if _type_flags(cls) & _HEAP_TYPE:
         parts += [_type_name(cls), _type_qualname(cls)]
