@@ -9,6 +9,7 @@ namespace memsnap::walker {
 // Memory: template <class T> bool read(std::uint64_t address, T* out) const;
 // Sink:   void edge(std::uint64_t target, EdgeKind kind);
 //         void named(std::uint64_t target, EdgeKind kind, std::uint64_t name);
+//         void unnamed_part();                        what follows may repeat edges named before
 //         bool is_code(std::uint64_t object);         is this a code object?
 //         bool is_plausible(std::uint64_t address);   does this word look like the address of an object?
 template <class Memory, class Sink>
@@ -23,7 +24,7 @@ class ObjectScan {
     if (type.kind != TypeKind::kType) scan_members(type, object);
     scan_instance(type, object);
     if ((type.flags & kTypeIsHeap) != 0) sink_.edge(type.address, EdgeKind::kClass);
-    if ((type.flags & kTypeScanWords) != 0) scan_words(object, 16, type.basic_size);
+    if ((type.flags & kTypeScanWords) != 0) scan_words(type, object);
   }
 
   // A running call's frame (3.11+), not an object: locals by name, then what is known of its evaluation stack.
@@ -141,7 +142,7 @@ class ObjectScan {
         return;
       case TypeKind::kPattern:
       case TypeKind::kMatch:
-        return scan_words(object, 16, type.basic_size);
+        return scan_words(type, object);
       default:
         return;
     }
@@ -419,10 +420,12 @@ class ObjectScan {
   }
 
   // Fields nobody describes: each word that points to something that looks like an object is taken for a reference.
-  void scan_words(std::uint64_t object, std::uint64_t from, std::uint64_t to) {
-    for (std::uint64_t at = from; at + 8 <= to && at < 4096; at += 8) {
+  void scan_words(const TypeRecord& type, std::uint64_t object) {
+    sink_.unnamed_part();
+    const std::uint64_t weak_list = type.weaklist_offset > 0 ? static_cast<std::uint64_t>(type.weaklist_offset) : 0;
+    for (std::uint64_t at = 16; at + 8 <= type.basic_size && at < 4096; at += 8) {
       const std::uint64_t target = word(object + at);
-      if (target != 0 && sink_.is_plausible(target)) sink_.edge(target, EdgeKind::kNone);
+      if (target != 0 && at != weak_list && sink_.is_plausible(target)) sink_.edge(target, EdgeKind::kNone);
     }
   }
 

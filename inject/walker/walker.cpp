@@ -66,6 +66,10 @@ class Walk {
     if (kind != EdgeKind::kWeak) visit(target);
     if (name > 0xffffffff && addressable(name)) visit(name);
   }
+  void unnamed_part() {
+    room();
+    put(static_cast<std::uint64_t>(WordKind::kTraversed) << kEdgeKindShift);
+  }
   bool is_code(std::uint64_t object) {
     return addressable(object) && memory_.word(object + control_->layout.object.ob_type) == control_->code_type;
   }
@@ -256,8 +260,7 @@ int visit_reference(void* object, void* walk) {
 
 void Walk::traverse(const TypeRecord& type, std::uint64_t object) {
   using Visit = int (*)(void*, void*);
-  room();
-  put(static_cast<std::uint64_t>(WordKind::kTraversed) << kEdgeKindShift);
+  unnamed_part();
   control_->phase = static_cast<std::uint64_t>(WalkerPhase::kTraverse);
   pointer<int(void*, Visit, void*)>(type.traverse)(pointer<void>(object), &visit_reference, this);
   control_->phase = static_cast<std::uint64_t>(WalkerPhase::kScan);
