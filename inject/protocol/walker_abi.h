@@ -74,6 +74,7 @@ enum TypeFlag : std::uint32_t {
   kTypeNoTraverse = 1u << 6,    // blamed for a fault, a loop, a system call: walked structurally from then on
   kTypeScanWords = 1u << 7,  // no GC, fields unknown: words between the header and basicsize are tested conservatively
   kTypeExact = 1u << 8,      // the kind's own type, not a subclass of it
+  kTypeStructural = 1u << 10,   // structural knowledge sees every reference of it: tp_traverse is not run
   kTypePythonSizeof = 1u << 9,  // __sizeof__ written in Python: not run, listed
 };
 
@@ -293,11 +294,13 @@ struct WalkerControl {
   std::uint64_t rescan;     // seeds are scanned even when visited (objects deferred before)
   // Written by the child.
   std::uint64_t stack_used;
-  std::uint64_t current;    // object being scanned, 0: none
-  std::uint64_t list_node;  // collector's list: next node to follow, 0: begin with heads[head_next]
-  std::uint64_t progress;   // objects and list nodes done so far
-  std::uint64_t phase;      // WalkerPhase
-  std::uint64_t trap;       // WalkerTrap
+  std::uint64_t current;     // object being scanned, 0: none
+  std::uint64_t list_node;   // collector's list: next node to follow, 0: begin with heads[head_next]
+  std::uint64_t list_steps;  // nodes followed in this list, and Brent's mark that ends a cycle
+  std::uint64_t list_mark;
+  std::uint64_t progress;  // objects and list nodes done so far
+  std::uint64_t phase;     // WalkerPhase
+  std::uint64_t trap;      // WalkerTrap
   std::uint64_t trap_argument;
   std::uint64_t dropped;  // references that cannot be addresses of objects
   HeapLayout layout;
