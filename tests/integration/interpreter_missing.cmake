@@ -1,0 +1,1 @@
+message("this interpreter is not on this machine: scripts/pythons fetches it")
