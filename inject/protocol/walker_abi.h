@@ -57,6 +57,11 @@ enum class TypeKind : std::uint16_t {
   kDictKeysView,
   kThreadState,       // synthetic: PyThreadState, not an object
   kInterpreterFrame,  // synthetic: _PyInterpreterFrame of a running call, 3.11+
+  // Only the sizes of these are special: walked as kGeneric is.
+  kProduct,       // itertools.product
+  kCombinations,  // itertools.combinations and combinations_with_replacement
+  kPermutations,  // itertools.permutations
+  kSimpleQueue,   // _queue.SimpleQueue, 3.15+
 };
 
 enum TypeFlag : std::uint32_t {
@@ -69,6 +74,7 @@ enum TypeFlag : std::uint32_t {
   kTypeNoTraverse = 1u << 6,    // blamed for a fault, a loop, a system call: walked structurally from then on
   kTypeScanWords = 1u << 7,  // no GC, fields unknown: words between the header and basicsize are tested conservatively
   kTypeExact = 1u << 8,      // the kind's own type, not a subclass of it
+  kTypeStructural = 1u << 10,   // structural knowledge sees every reference of it: tp_traverse is not run
   kTypePythonSizeof = 1u << 9,  // __sizeof__ written in Python: not run, listed
 };
 
@@ -88,7 +94,9 @@ struct TypeRecord {
   std::uint32_t member_begin;  // into the member table
   std::uint16_t member_count;
   TypeKind kind;
-  std::uint32_t extra;  // kStructSequence: number of fields, hidden ones too
+  // kStructSequence: number of fields, hidden ones too. kDict: 1 for ctypes' StgDict (to 3.12). kType: for a metatype of
+  // ctypes (3.13+) the offset of StgInfo in the type object.
+  std::uint32_t extra;
 };
 
 // An object reference at a fixed offset of an instance: from tp_members (__slots__ of heap types too).
@@ -286,11 +294,13 @@ struct WalkerControl {
   std::uint64_t rescan;     // seeds are scanned even when visited (objects deferred before)
   // Written by the child.
   std::uint64_t stack_used;
-  std::uint64_t current;    // object being scanned, 0: none
-  std::uint64_t list_node;  // collector's list: next node to follow, 0: begin with heads[head_next]
-  std::uint64_t progress;   // objects and list nodes done so far
-  std::uint64_t phase;      // WalkerPhase
-  std::uint64_t trap;       // WalkerTrap
+  std::uint64_t current;     // object being scanned, 0: none
+  std::uint64_t list_node;   // collector's list: next node to follow, 0: begin with heads[head_next]
+  std::uint64_t list_steps;  // nodes followed in this list, and Brent's mark that ends a cycle
+  std::uint64_t list_mark;
+  std::uint64_t progress;  // objects and list nodes done so far
+  std::uint64_t phase;     // WalkerPhase
+  std::uint64_t trap;      // WalkerTrap
   std::uint64_t trap_argument;
   std::uint64_t dropped;  // references that cannot be addresses of objects
   HeapLayout layout;

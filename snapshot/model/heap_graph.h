@@ -17,15 +17,15 @@ inline constexpr NodeIndex kNoNode = 0xffffffff;
 // The same numbers as the walker's EdgeKind (inject/protocol/walker_abi.h): stored in files, never renumbered.
 enum class Label : std::uint8_t {
   kNone = 0,
-  kItem,       // n-th element: the index is the number of kItem edges before it
-  kKey,        // dict key; its kValue edge follows at once
+  kItem,  // n-th element: the index is the number of kItem edges before it
+  kKey,   // dict key; its kValue edge follows at once
   kValue,
   kAttribute,  // payload: name
   kLocal,      // payload: name
   kCell,       // payload: name
   kField,      // payload: name
   kClass,
-  kWeak,       // not an owner: ignored by dominators
+  kWeak,  // not an owner: ignored by dominators
   kStack,
 };
 
@@ -58,9 +58,9 @@ enum class RootKind : std::uint8_t {
   kModule = 0,  // a module in sys.modules; name: the module's
   kThread,      // a thread state: frames and locals hang below it; name: the thread's
   kBuiltins,
-  kType,        // static types
-  kInterned,    // the dict of interned strings
-  kPermanent,   // permanent generation, reached from nowhere else
+  kType,       // static types
+  kInterned,   // the dict of interned strings
+  kPermanent,  // permanent generation, reached from nowhere else
   kModuleState,
   kInterpreter,  // fields of PyInterpreterState: codecs, sysdict, ...; name: "interpreter N"
   kUnknown,      // only C, or nothing (garbage not yet collected), refers to it
@@ -88,8 +88,8 @@ struct TypeEntry {
 struct HeapGraph {
   std::vector<std::uint64_t> address;
   std::vector<TypeId> type;
-  std::vector<std::uint64_t> size;  // bytes: __sizeof__ + GC header
-  std::vector<std::uint8_t> flags;  // NodeFlag
+  std::vector<std::uint64_t> size;        // bytes: __sizeof__ + GC header
+  std::vector<std::uint8_t> flags;        // NodeFlag
   std::vector<std::uint32_t> edge_begin;  // node_count + 1; edges of node i: [edge_begin[i], edge_begin[i + 1])
   std::vector<NodeIndex> edge_target;
   std::vector<EdgeLabel> edge_label;
@@ -99,9 +99,12 @@ struct HeapGraph {
   // Kept text values of str nodes (--strings): sorted by node.
   std::vector<NodeIndex> text_node;
   std::vector<StringId> text;
+  // --strings hash: a keyed hash of the value of each str node, sorted by node.
+  std::vector<NodeIndex> hash_node;
+  std::vector<std::uint32_t> text_hash;
 
   // Filled by analysis, kept in the file; empty before.
-  std::vector<NodeIndex> dominator;      // immediate dominator; kNoNode: dominated only by the virtual root
+  std::vector<NodeIndex> dominator;     // immediate dominator; kNoNode: dominated only by the virtual root
   std::vector<std::uint64_t> retained;  // bytes of all nodes it dominates, its own too
 
   std::size_t node_count() const { return address.size(); }
@@ -112,8 +115,8 @@ struct HeapGraph {
   std::span<const EdgeLabel> labels(NodeIndex node) const {
     return std::span(edge_label).subspan(edge_begin[node], edge_begin[node + 1] - edge_begin[node]);
   }
-  NodeIndex find(std::uint64_t at) const;           // by address; kNoNode: no such object
-  std::string_view text_of(NodeIndex node) const;   // kept value of a str node, else empty
+  NodeIndex find(std::uint64_t at) const;          // by address; kNoNode: no such object
+  std::string_view text_of(NodeIndex node) const;  // kept value of a str node, else empty
   std::string_view type_name(NodeIndex node) const;
 };
 

@@ -63,8 +63,8 @@ struct SnapshotHeader {
   std::uint64_t edges = 0;
   std::uint64_t bytes = 0;
   std::uint64_t unreadable = 0;
-  std::uint64_t skipped = 0;      // objects whose tp_traverse failed
-  std::uint64_t orphans = 0;      // objects that only C reaches
+  std::uint64_t skipped = 0;  // objects whose tp_traverse failed
+  std::uint64_t orphans = 0;  // objects that only C reaches
   std::uint64_t orphan_bytes = 0;
   std::vector<NamedCount> skipped_types;        // blamed types: name, objects
   std::vector<NamedCount> python_sizeof_types;  // types whose __sizeof__ is Python and was not run

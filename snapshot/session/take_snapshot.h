@@ -1,0 +1,36 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "attach/base/log.h"
+#include "attach/frozen_process.h"
+#include "snapshot/model/snapshot.h"
+
+namespace memsnap {
+
+// What a command asks of one target.
+struct SnapshotRequest {
+  pid_t pid = 0;
+  FreezeOptions freeze;
+  SnapshotKind kind = SnapshotKind::kHeap;
+  StringsPolicy strings = StringsPolicy::kNames;
+  std::uint32_t strings_prefix = 0;  // bytes kept of each text, for StringsPolicy::kPrefix
+  std::vector<std::string> redact;   // regular expressions: matching text is replaced
+  bool analyse = true;               // fill dominators and retained sizes
+  std::function<bool()> cancelled;   // asked between steps; empty: never
+};
+
+struct SnapshotResult {
+  Snapshot snapshot;
+  std::vector<std::string> left_behind;  // what verification found after the detach, one line each; empty: nothing
+};
+
+// Freezes, walks, verifies and lets go. Throws Error; the target is as it was on every path.
+SnapshotResult take_snapshot(const SnapshotRequest& request, Log& log);
+
+}  // namespace memsnap

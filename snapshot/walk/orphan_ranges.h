@@ -1,0 +1,16 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <vector>
+
+#include "attach/memory_map.h"
+#include "inject/protocol/walker_abi.h"
+
+namespace memsnap {
+
+// The resident parts of a process's heap memory (private anonymous mappings and [heap]), where objects that nothing
+// reaches may hide. Pages that were never touched are left out, so that a huge reservation costs nothing.
+std::vector<AddressRange> orphan_ranges(pid_t pid, const MemoryMap& map);
+
+}  // namespace memsnap

@@ -1,0 +1,113 @@
+#include "snapshot/walk/structural_scan.h"
+
+#include "inject/walker/object_scan.h"
+#include "inject/walker/object_size.h"
+
+namespace memsnap {
+
+bool plausible_reference_count(std::uint64_t count, const HeapLayout& layout) {
+  if ((count & 0xffffffff) == 0 || count >> 63 != 0) return false;
+  return count >> 32 == 0 || (layout.since >= 0x030c0000 && (count >> 48 == 0 || layout.since >= 0x030e0000));
+}
+
+struct StructuralScan::Memory {
+  const ProcessMemory& source;
+
+  template <class T>
+  bool read(std::uint64_t address, T* out) const {
+    const auto value = source.try_read<T>(address);
+    if (value) *out = *value;
+    return value.has_value();
+  }
+};
+
+class StructuralScan::Sink {
+ public:
+  Sink(StructuralScan& scan, std::vector<std::uint64_t>& stream, std::vector<std::uint64_t>& targets)
+      : scan_(scan), stream_(stream), targets_(targets) {}
+
+  void edge(std::uint64_t target, EdgeKind kind) {
+    if (!addressable(target)) return;
+    stream_.push_back(target | static_cast<std::uint64_t>(kind) << kEdgeKindShift);
+    if (kind != EdgeKind::kWeak) targets_.push_back(target);
+  }
+  void named(std::uint64_t target, EdgeKind kind, std::uint64_t name) {
+    if (!addressable(target)) return;
+    stream_.push_back(target | static_cast<std::uint64_t>(kind) << kEdgeKindShift | kEdgeNamed);
+    stream_.push_back(name);
+    if (kind != EdgeKind::kWeak) targets_.push_back(target);
+    if (name > 0xffffffff && addressable(name)) targets_.push_back(name);
+  }
+  void unnamed_part() { stream_.push_back(static_cast<std::uint64_t>(WordKind::kTraversed) << kEdgeKindShift); }
+  bool is_code(std::uint64_t object) const {
+    return scan_.memory_.try_read<std::uint64_t>(object + scan_.layout_.object.ob_type) == scan_.code_type_;
+  }
+  bool is_plausible(std::uint64_t address) const { return scan_.is_object(address); }
+
+ private:
+  static bool addressable(std::uint64_t target) { return target != 0 && (target & 7) == 0 && target >> 47 == 0; }
+
+  StructuralScan& scan_;
+  std::vector<std::uint64_t>& stream_;
+  std::vector<std::uint64_t>& targets_;
+};
+
+bool StructuralScan::is_object(std::uint64_t address) {
+  if (address == 0 || (address & 7) != 0 || address >> 47 != 0) return false;
+  const auto count = memory_.try_read<std::uint64_t>(address);
+  if (!count || !plausible_reference_count(*count, layout_)) return false;
+  const auto type = memory_.try_read<std::uint64_t>(address + layout_.object.ob_type);
+  if (!type || *type == 0 || (*type & 7) != 0 || *type >> 47 != 0) return false;
+  return types_.resolve(*type).kind != TypeKind::kNotAType;
+}
+
+std::optional<std::uint64_t> StructuralScan::size_of(std::uint64_t object) {
+  const auto address = memory_.try_read<std::uint64_t>(object + layout_.object.ob_type);
+  if (!address) return std::nullopt;
+  const TypeRecord type = types_.resolve(*address);
+  if (type.kind == TypeKind::kNotAType) return std::nullopt;
+  std::uint64_t size = 0;
+  return walker::object_size(Memory{memory_}, layout_, type, object, &size) ? size : type.basic_size;
+}
+
+bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector<std::uint64_t>& stream,
+                          std::vector<std::uint64_t>& targets) {
+  const auto type_address = memory_.try_read<std::uint64_t>(object + layout_.object.ob_type);
+  if (!type_address || *type_address == 0 || (*type_address & 7) != 0) return false;
+  const TypeRecord type = types_.resolve(*type_address);
+  if (type.kind == TypeKind::kNotAType) return false;
+  const Memory memory{memory_};
+  std::uint64_t size = 0;
+  if (!walker::object_size(memory, layout_, type, object, &size)) size = type.basic_size;
+  if ((type.flags & kTypeHasGc) != 0 && memory_.try_read<std::uint64_t>(object - 16).value_or(0) != 0) {
+    if (type.kind != TypeKind::kType) flags |= kObjectTracked;
+  }
+  stream.push_back(object);
+  stream.push_back(size);
+  stream.push_back(static_cast<std::uint64_t>(type.id) << 32 | flags);
+  Sink sink(*this, stream, targets);
+  TypeRecord scanned = type;
+  // tp_traverse does not run here: fields that nobody describes are tested word by word.
+  if ((type.flags & kTypeStructural) == 0 && type.kind == TypeKind::kGeneric) scanned.flags |= kTypeScanWords;
+  // A copy: resolving a type while scanning may grow the table.
+  const auto all = types_.members();
+  const std::vector<MemberRecord> members(all.begin() + type.member_begin,
+                                          all.begin() + type.member_begin + type.member_count);
+  scanned.member_begin = 0;
+  walker::ObjectScan<Memory, Sink>(memory, layout_, members.data(), sink).scan(scanned, object);
+  stream.push_back(0);
+  return true;
+}
+
+void StructuralScan::scan_frame(std::uint64_t frame, std::uint32_t type_id, std::vector<std::uint64_t>& stream,
+                                std::vector<std::uint64_t>& targets) {
+  const Memory memory{memory_};
+  stream.push_back(frame);
+  stream.push_back(0);
+  stream.push_back(static_cast<std::uint64_t>(type_id) << 32 | kObjectSynthetic);
+  Sink sink(*this, stream, targets);
+  walker::ObjectScan<Memory, Sink>(memory, layout_, nullptr, sink).scan_interpreter_frame(frame);
+  stream.push_back(0);
+}
+
+}  // namespace memsnap

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "attach/process_memory.h"
+#include "inject/protocol/walker_abi.h"
+#include "snapshot/cpython/type_table.h"
+
+namespace memsnap {
+
+// The walker's structural knowledge applied from outside, where no code may run in a child: for the objects a
+// tp_traverse failed at, and for whole heaps under --method stop and read.
+class StructuralScan {
+ public:
+  StructuralScan(const ProcessMemory& memory, const HeapLayout& layout, TypeTable& types, std::uint64_t code_type)
+      : memory_(memory), layout_(layout), types_(types), code_type_(code_type) {}
+
+  // Appends the object's record to `stream` (walker_abi.h) and what it refers to to `targets`, weak references apart.
+  // False when its header cannot be read or its type is none.
+  bool scan(std::uint64_t object, std::uint32_t flags, std::vector<std::uint64_t>& stream,
+            std::vector<std::uint64_t>& targets);
+  // The same for what is no Python object: a running call's frame (3.11+).
+  void scan_frame(std::uint64_t frame, std::uint32_t type_id, std::vector<std::uint64_t>& stream,
+                  std::vector<std::uint64_t>& targets);
+  // Does this address hold an object of a known or verifiable type with a plausible reference count?
+  bool is_object(std::uint64_t address);
+  // As object_size.h says; empty when its type cannot be resolved.
+  std::optional<std::uint64_t> size_of(std::uint64_t object);
+
+ private:
+  class Sink;
+  struct Memory;
+  const ProcessMemory& memory_;
+  const HeapLayout& layout_;
+  TypeTable& types_;
+  std::uint64_t code_type_;
+};
+
+// A live object's count is small, or one of the immortal marks of 3.12 (2^32 - 1) and 3.14 (flags in the upper half).
+bool plausible_reference_count(std::uint64_t count, const HeapLayout& layout);
+
+}  // namespace memsnap
