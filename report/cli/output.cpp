@@ -1,0 +1,148 @@
+#include "report/cli/output.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <sstream>
+
+#include "attach/base/error.h"
+#include "attach/base/file_descriptor.h"
+
+namespace memsnap {
+namespace {
+
+std::unique_ptr<Renderer> make_renderer(Format format, const TextStyle& style) {
+  switch (format) {
+    case Format::kText:
+      return std::make_unique<TextRenderer>(style);
+    case Format::kJson:
+      return std::make_unique<JsonRenderer>();
+    case Format::kJsonLines:
+      return std::make_unique<JsonLinesRenderer>();
+    case Format::kCsv:
+      return std::make_unique<CsvRenderer>();
+  }
+  throw Error(ExitCode::kInternal, "no such output format", "");
+}
+
+// Errno of the write that failed, 0 when all was written.
+int write_to(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
+Error cannot_write(const std::string& path, int error) {
+  const bool exists = error == EEXIST;
+  return {ExitCode::kCannotWrite, fmt::format("cannot write {}: {}", path, std::strerror(error)),
+          exists ? "-f replaces it" : "choose another place with -o"};
+}
+
+// Removes what is left when the file did not get its final name.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& final_path) : path_(fmt::format("{}.tmp.{}", final_path, getpid())) {}
+  ~TemporaryFile() {
+    if (!renamed_) ::unlink(path_.c_str());
+  }
+  TemporaryFile(TemporaryFile&&) = delete;
+
+  const std::string& path() const { return path_; }
+  int rename_to(const std::string& final_path, bool force) {
+    int status = ::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, final_path.c_str(), force ? 0 : RENAME_NOREPLACE);
+    // Some file systems do not know RENAME_NOREPLACE; a hard link never replaces either.
+    if (status != 0 && errno == EINVAL && !force) {
+      status = ::link(path_.c_str(), final_path.c_str());
+      return status == 0 ? 0 : errno;
+    }
+    renamed_ = status == 0;
+    return status == 0 ? 0 : errno;
+  }
+
+ private:
+  std::string path_;
+  bool renamed_ = false;
+};
+
+[[noreturn]] void run_pager(const std::string& command, int input) {
+  ::dup2(input, STDIN_FILENO);
+  std::signal(SIGPIPE, SIG_DFL);
+  ::execl("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr));
+  ::_exit(127);
+}
+
+}  // namespace
+
+std::string Output::rendered(const Report& report, const TextStyle& style) const {
+  std::ostringstream out;
+  make_renderer(options_.format, style)->render(report, out);
+  return std::move(out).str();
+}
+
+void Output::write(const Report& report) {
+  const std::string text = rendered(report, options_.style);
+  if (options_.format == Format::kText) return write_text(text);
+  write_all(text);
+}
+
+void Output::write_text(std::string_view text) {
+  if (!write_paged(text)) write_all(text);
+}
+
+void Output::write_all(std::string_view text) {
+  const int error = write_to(fd_, text);
+  if (error == EPIPE) throw OutputClosed{};
+  if (error != 0) {
+    throw Error(ExitCode::kCannotWrite, fmt::format("cannot write the output: {}", std::strerror(error)),
+                "free some space, or write to another place");
+  }
+}
+
+bool Output::write_paged(std::string_view text) {
+  if (options_.pager.empty() || !options_.terminal.is_terminal || options_.terminal.dumb) return false;
+  const auto lines = std::count(text.begin(), text.end(), '\n');
+  if (lines < options_.terminal.rows) return false;
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return false;
+  FileDescriptor read_end(ends[0]);
+  FileDescriptor write_end(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return false;
+  if (child == 0) run_pager(options_.pager, read_end.get());
+  read_end.reset();
+  write_to(write_end.get(), text);  // a reader that quits early has seen enough
+  write_end.reset();
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  // The shell says 127 when there is no such program, 126 when it cannot be run.
+  return !(WIFEXITED(status) && (WEXITSTATUS(status) == 127 || WEXITSTATUS(status) == 126));
+}
+
+void Output::write_file(const Report& report, const std::string& path, bool force) {
+  TextStyle plain = options_.style;
+  plain.width = 0;
+  plain.color = false;
+  const std::string text = rendered(report, plain);
+  TemporaryFile temporary(path);
+  FileDescriptor file(::open(temporary.path().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) throw cannot_write(path, errno);
+  if (const int error = write_to(file.get(), text)) throw cannot_write(path, error);
+  if (::fsync(file.get()) != 0) throw cannot_write(path, errno);
+  if (const int error = temporary.rename_to(path, force)) throw cannot_write(path, error);
+}
+
+}  // namespace memsnap

@@ -1,0 +1,38 @@
+#include "report/cli/signals.h"
+
+#include <atomic>
+
+namespace memsnap {
+namespace {
+
+// A signal handler has no parameter of ours: this is the one variable it can reach.
+std::atomic<int> first_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+void remember(int number) {
+  int none = 0;
+  first_signal.compare_exchange_strong(none, number);
+}
+
+}  // namespace
+
+SignalGuard::SignalGuard() {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], nullptr, &before_[i]);
+    if (before_[i].sa_handler == SIG_IGN) continue;
+    struct sigaction action {};
+    action.sa_handler = remember;
+    action.sa_flags = SA_RESTART;
+    ::sigaction(kSignals[i], &action, nullptr);
+  }
+}
+
+SignalGuard::~SignalGuard() {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
+}
+
+int SignalGuard::received() { return first_signal.load(); }
+
+void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
+
+}  // namespace memsnap

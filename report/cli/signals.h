@@ -1,0 +1,25 @@
+#pragma once
+
+#include <array>
+#include <csignal>
+
+namespace memsnap {
+
+// While it lives, SIGINT, SIGTERM and SIGHUP only set a flag, so that the destructors that restore the target run;
+// a second one does no more than the first. SIGPIPE is an error of write(). A signal ignored before stays ignored.
+class SignalGuard {
+ public:
+  SignalGuard();
+  ~SignalGuard();
+  SignalGuard(SignalGuard&&) = delete;
+
+  static int received();  // the first signal, 0: none
+
+ private:
+  static constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, kSignals.size()> before_{};
+};
+
+void ignore_broken_pipes();
+
+}  // namespace memsnap

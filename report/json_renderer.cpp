@@ -1,0 +1,120 @@
+#include <ostream>
+
+#include "report/json.h"
+#include "report/renderer.h"
+
+namespace memsnap {
+namespace {
+
+void write_cell(JsonWriter& json, const std::string& key, const Cell& cell) {
+  if (const auto* text = std::get_if<std::string>(&cell)) {
+    json.member(key, *text);
+    return;
+  }
+  json.key(key);
+  if (const auto* whole = std::get_if<std::uint64_t>(&cell)) {
+    json.number(*whole);
+  } else if (const auto* real = std::get_if<double>(&cell)) {
+    json.number(*real);
+  } else {
+    json.null();
+  }
+}
+
+void write_row(JsonWriter& json, const Table& table, const std::vector<Cell>& row) {
+  for (const std::size_t column : table.machine_columns) write_cell(json, table.columns[column].key, row[column]);
+}
+
+// Everything of a node but its children.
+void write_node_members(JsonWriter& json, const TreeNode& node) {
+  json.member("name", node.label);
+  json.member("type", node.type);
+  json.member("count", node.count);
+  json.member("size", node.size);
+  json.member("retained", node.retained);
+  if (!node.note.empty()) json.member("note", node.note);
+  if (node.hidden_count != 0) {
+    json.key("hidden");
+    json.begin_object();
+    json.member("count", node.hidden_count);
+    json.member("retained", node.hidden_retained);
+    json.end_object();
+  }
+}
+
+void write_node(JsonWriter& json, const TreeNode& node) {
+  json.begin_object();
+  write_node_members(json, node);
+  json.key("children");
+  json.begin_array();
+  for (const TreeNode& child : node.children) write_node(json, child);
+  json.end_array();
+  json.end_object();
+}
+
+// Depth first; `next_id` numbers the lines, so that a reader can put the tree together again.
+void write_node_lines(std::ostream& out, const TreeNode& node, std::uint64_t parent, std::uint64_t& next_id) {
+  const std::uint64_t id = ++next_id;
+  JsonWriter json(out);
+  json.begin_object();
+  json.member("kind", std::string_view("node"));
+  json.member("id", id);
+  json.member("parent", parent);
+  write_node_members(json, node);
+  json.end_object();
+  out << '\n';
+  for (const TreeNode& child : node.children) write_node_lines(out, child, id, next_id);
+}
+
+}  // namespace
+
+void JsonRenderer::render(const Report& report, std::ostream& out) const {
+  JsonWriter json(out);
+  json.begin_object();
+  json.member("schema", report.schema);
+  json.members(report.facts);
+  if (report.table) {
+    json.key(report.table->key);
+    json.begin_array();
+    for (const auto& row : report.table->rows) {
+      json.begin_object();
+      write_row(json, *report.table, row);
+      json.end_object();
+    }
+    json.end_array();
+  }
+  if (report.tree) {
+    json.key(report.tree->key);
+    json.begin_array();
+    for (const TreeNode& root : report.tree->roots) write_node(json, root);
+    json.end_array();
+  }
+  json.end_object();
+  out << '\n';
+}
+
+void JsonLinesRenderer::render(const Report& report, std::ostream& out) const {
+  JsonWriter header(out);
+  header.begin_object();
+  header.member("schema", report.schema);
+  header.member("kind", std::string_view("header"));
+  header.members(report.facts);
+  header.end_object();
+  out << '\n';
+  if (report.table) {
+    for (const auto& row : report.table->rows) {
+      JsonWriter json(out);
+      json.begin_object();
+      json.member("kind", report.table->row_kind);
+      write_row(json, *report.table, row);
+      json.end_object();
+      out << '\n';
+    }
+  }
+  if (report.tree) {
+    std::uint64_t next_id = 0;
+    for (const TreeNode& root : report.tree->roots) write_node_lines(out, root, 0, next_id);
+  }
+}
+
+}  // namespace memsnap

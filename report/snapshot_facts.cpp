@@ -1,0 +1,201 @@
+#include "report/snapshot_facts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "report/text_layout.h"
+
+namespace memsnap {
+namespace {
+
+constexpr std::size_t kNamesListed = 5;
+
+std::string milliseconds_text(double ms) {
+  return ms < 1000 ? fmt::format("{:.1f} ms", ms) : fmt::format("{:.2f} s", ms / 1000);
+}
+
+void list_names(Line& line, const std::vector<NamedCount>& names) {
+  const std::size_t listed = std::min(names.size(), kNamesListed);
+  for (std::size_t i = 0; i < listed; ++i) {
+    line.text(i == 0 ? ": " : ", ").type(names[i].name).text(" (").count(names[i].count).text(")");
+  }
+  if (names.size() > listed) line.text(fmt::format(" and {} more", names.size() - listed));
+}
+
+Line warning(std::string text) { return Line().text("  " + std::move(text), Emphasis::kWarning); }
+
+JsonValue::Array named_counts(const std::vector<NamedCount>& names) {
+  JsonValue::Array array;
+  for (const NamedCount& entry : names) {
+    array.push_back({JsonValue::Object{
+        {"type", {entry.name}}, {"count", {entry.count}}, {"bytes", {entry.bytes}}}});
+  }
+  return array;
+}
+
+JsonValue::Array texts(const std::vector<std::string>& lines) {
+  JsonValue::Array array;
+  for (const std::string& line : lines) array.push_back({line});
+  return array;
+}
+
+std::string title_of(const TargetInfo& target) { return target.name.empty() ? target.command_line : target.name; }
+
+}  // namespace
+
+std::string utc_time(std::int64_t ns_since_epoch) {
+  const std::time_t seconds = ns_since_epoch / 1'000'000'000;
+  std::tm parts{};
+  if (gmtime_r(&seconds, &parts) == nullptr) return "?";
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+std::string kind_name(SnapshotKind kind) { return kind == SnapshotKind::kTypes ? "types" : "heap"; }
+
+std::string strings_name(StringsPolicy policy, std::uint32_t prefix) {
+  switch (policy) {
+    case StringsPolicy::kNone:
+      return "none";
+    case StringsPolicy::kNames:
+      return "names";
+    case StringsPolicy::kPrefix:
+      return fmt::format("prefix={}", prefix);
+    case StringsPolicy::kHash:
+      return "hash";
+  }
+  return "unknown";
+}
+
+std::vector<Line> headline(const SnapshotHeader& header) {
+  const TargetInfo& target = header.target;
+  Line who;
+  who.text(fmt::format("{} ", target.pid), Emphasis::kStrong).name(title_of(target), Emphasis::kStrong);
+  if (!target.host.empty()) who.text(" @ ").name(target.host);
+  who.text(", CPython ").name(target.python);
+  if (target.uptime_seconds > 0) who.text(fmt::format(", up {}", duration_text(target.uptime_seconds)));
+  const std::string held = header.method == "read" ? "not stopped" : "stopped " + milliseconds_text(header.pause_ms);
+  who.text(fmt::format("      {}, walked in {}", held, milliseconds_text(header.walk_ms)));
+
+  Line memory;
+  memory.text("RSS ").bytes(header.memory.rss).text("  PSS ").bytes(header.memory.pss).text("  USS ");
+  memory.bytes(header.memory.uss).text("  Python objects ").bytes(header.bytes).text(" in ");
+  memory.count(header.objects).text(header.objects == 1 ? " object" : " objects");
+
+  std::vector<Line> lines{who, memory};
+  for (Line& line : caveats(header)) lines.push_back(std::move(line));
+  return lines;
+}
+
+std::vector<Line> caveats(const SnapshotHeader& header) {
+  std::vector<Line> lines;
+  if (!header.consistent) {
+    lines.push_back(warning("read while it ran: the figures are not of one moment"));
+  }
+  if (header.partial) lines.push_back(warning("partial: not every object was reached"));
+  if (!header.fallback_reason.empty()) {
+    lines.push_back(warning(fmt::format("method {}, because: ", header.method)).name(header.fallback_reason));
+  }
+  if (header.during_collection) {
+    lines.push_back(warning("taken in the middle of a garbage collection"));
+  }
+  if (header.target_ended) lines.push_back(warning("the process ended while its copy was walked"));
+  if (header.unreadable != 0) {
+    lines.push_back(warning("").count(header.unreadable).text(" references led to nothing readable, and were left out"));
+  }
+  if (header.skipped != 0) {
+    Line line = warning("");
+    line.count(header.skipped).text(" objects whose type could not be traversed, walked by their structure");
+    list_names(line, header.skipped_types);
+    lines.push_back(std::move(line));
+  }
+  if (header.orphans != 0) {
+    lines.push_back(Line().text("  ").count(header.orphans).text(" objects (").bytes(header.orphan_bytes).text(
+        ") are reached only from C, or from nothing"));
+  }
+  if (!header.python_sizeof_types.empty()) {
+    Line line;
+    line.text(fmt::format("  {} types have a __sizeof__ written in Python, which was not run",
+                          header.python_sizeof_types.size()));
+    list_names(line, header.python_sizeof_types);
+    lines.push_back(std::move(line));
+  }
+  for (const std::string& text : header.warnings) lines.push_back(warning("").name(text, Emphasis::kWarning));
+  return lines;
+}
+
+JsonValue::Object target_facts(const TargetInfo& target) {
+  return {{"pid", {std::int64_t{target.pid}}},
+          {"start_time", {target.start_time}},
+          {"host", {target.host}},
+          {"name", {target.name}},
+          {"command_line", {target.command_line}},
+          {"executable", {target.executable}},
+          {"user", {target.user}},
+          {"container", {target.container}},
+          {"python", {target.python}},
+          {"uptime_seconds", {target.uptime_seconds}},
+          {"threads", {std::uint64_t{target.threads}}}};
+}
+
+JsonValue::Object memory_facts(const MemoryTotals& memory) {
+  return {{"rss", {memory.rss}},
+          {"pss", {memory.pss}},
+          {"uss", {memory.uss}},
+          {"python_objects", {memory.python_objects}}};
+}
+
+JsonValue::Object totals_facts(const SnapshotHeader& header) {
+  return {{"objects", {header.objects}}, {"bytes", {header.bytes}}, {"edges", {header.edges}}};
+}
+
+JsonValue::Object capture_facts(const SnapshotHeader& header) {
+  return {{"taken_at", {utc_time(header.taken_at_ns)}},
+          {"kind", {kind_name(header.kind)}},
+          {"strings", {strings_name(header.strings, header.strings_prefix)}},
+          {"redacted", {header.redacted}},
+          {"method", {header.method}},
+          {"fallback_reason", {header.fallback_reason}},
+          {"consistent", {header.consistent}},
+          {"partial", {header.partial}},
+          {"during_collection", {header.during_collection}},
+          {"target_ended", {header.target_ended}},
+          {"pause_ms", {header.pause_ms}},
+          {"walk_ms", {header.walk_ms}},
+          {"child_cpu_ms", {header.child_cpu_ms}},
+          {"unreadable", {header.unreadable}},
+          {"skipped", {header.skipped}},
+          {"skipped_types", {named_counts(header.skipped_types)}},
+          {"orphans", {header.orphans}},
+          {"orphan_bytes", {header.orphan_bytes}},
+          {"python_sizeof_types", {named_counts(header.python_sizeof_types)}},
+          {"warnings", {texts(header.warnings)}}};
+}
+
+Report make_snapshot_report(const SnapshotHeader& header, const std::optional<SavedFile>& file,
+                            const std::vector<std::string>& left_behind) {
+  Report report;
+  report.schema = "memsnap.snapshot/1";
+  report.facts = {{"file", file ? JsonValue{file->path} : JsonValue{nullptr}},
+                  {"file_bytes", file ? JsonValue{file->bytes} : JsonValue{nullptr}},
+                  {"pid", {std::int64_t{header.target.pid}}},
+                  {"name", {header.target.name}},
+                  {"python", {header.target.python}},
+                  {"objects", {header.objects}},
+                  {"edges", {header.edges}},
+                  {"bytes", {header.bytes}}};
+  for (JsonMember& member : capture_facts(header)) report.facts.push_back(std::move(member));
+  report.facts.push_back({"memory", {memory_facts(header.memory)}});
+  report.facts.push_back({"left_behind", {texts(left_behind)}});
+
+  Line line;
+  if (file) line.name(file->path, Emphasis::kStrong).text("   ");
+  line.count(header.objects).text(" objects   ").bytes(header.bytes).text(" in the target");
+  if (file) line.text("   ").bytes(file->bytes).text(" on disk");
+  report.headline = {line};
+  return report;
+}
+
+}  // namespace memsnap
