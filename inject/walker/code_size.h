@@ -6,7 +6,7 @@
 #include "inject/protocol/walker_abi.h"
 #include "inject/walker/size_sum.h"
 
-namespace memsnap {
+namespace memsnap::walker {
 
 template <class Memory>
 bool add_code_parts(const Memory& memory, const HeapLayout& layout, std::uint64_t object, SizeSum& sum) {
@@ -121,4 +121,4 @@ bool generator_size(const Memory& memory, const HeapLayout& layout, const TypeRe
   return add_frame_slots(memory, layout, code, sum);
 }
 
-}  // namespace memsnap
+}  // namespace memsnap::walker

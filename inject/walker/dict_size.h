@@ -6,7 +6,7 @@
 #include "inject/protocol/walker_abi.h"
 #include "inject/walker/size_sum.h"
 
-namespace memsnap {
+namespace memsnap::walker {
 
 // How many entries a keys object of `slots` hash slots has room for.
 constexpr std::uint64_t usable_fraction(std::uint64_t slots) { return (slots << 1) / 3; }
@@ -108,4 +108,4 @@ bool add_ctypes_parts(const Memory& memory, const HeapLayout& layout, std::uint6
   return true;
 }
 
-}  // namespace memsnap
+}  // namespace memsnap::walker

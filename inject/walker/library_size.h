@@ -8,7 +8,7 @@
 
 // Parts of objects of the standard library's C modules and of numpy, as their __sizeof__ counts them. Offsets that are
 // the same from 3.8 to 3.15 are written here, the others are in HeapLayout::Sizes.
-namespace memsnap {
+namespace memsnap::walker {
 
 // A C string with its end, as long as it is.
 template <class Memory>
@@ -100,12 +100,13 @@ bool add_decimal_parts(const Memory& memory, std::uint64_t object, SizeSum& sum)
 }
 
 template <class Memory>
-bool add_struct_parts(const Memory& memory, const HeapLayout& layout, std::uint64_t object, SizeSum& sum) {
+bool add_struct_parts(const Memory& memory, std::uint64_t object, SizeSum& sum) {
+  constexpr std::uint64_t kCodes = 32;  // s_codes
   constexpr std::uint64_t kCode = 32;  // formatcode; the list ends with one whose first word is NULL
   constexpr std::uint64_t kLimit = 1u << 20;
   std::uint64_t codes = 0;
   std::uint64_t definition = 1;
-  if (!memory.read(object + layout.sizes.struct_codes, &codes)) return false;
+  if (!memory.read(object + kCodes, &codes)) return false;
   sum.add(kCode);
   if (codes == 0) return true;
   for (std::uint64_t i = 0; i < kLimit; ++i) {
@@ -116,16 +117,22 @@ bool add_struct_parts(const Memory& memory, const HeapLayout& layout, std::uint6
   return false;
 }
 
+// `type_size` is the basicsize of the C type: it tells which of the layouts this is, which changed within 3.13.
 template <class Memory>
-bool add_pickler_parts(const Memory& memory, const HeapLayout& layout, std::uint64_t object, SizeSum& sum) {
+bool add_pickler_parts(const Memory& memory, const HeapLayout& layout, std::uint64_t object, std::uint32_t type_size,
+                       SizeSum& sum) {
   constexpr std::uint64_t kMemo = 16;
+  constexpr std::uint64_t kOutputFromEnd = 88;
   constexpr std::uint64_t kMemoAllocated = 16;  // in PyMemoTable
   constexpr std::uint64_t kMemoTable = 32;
   constexpr std::uint64_t kMemoEntry = 16;
   std::uint64_t memo = 0;
   std::uint64_t output = 0;
   std::int64_t allocated = 0;
-  if (!memory.read(object + kMemo, &memo) || !memory.read(object + layout.sizes.pickler_output, &output)) return false;
+  if (type_size < 144 || !memory.read(object + kMemo, &memo) ||
+      !memory.read(object + type_size - kOutputFromEnd, &output)) {
+    return false;
+  }
   if (memo != 0) {
     if (!memory.read(memo + kMemoAllocated, &allocated)) return false;
     sum.add(kMemoTable);
@@ -134,25 +141,38 @@ bool add_pickler_parts(const Memory& memory, const HeapLayout& layout, std::uint
   return output == 0 || add_bytes_object(memory, layout, output, sum);
 }
 
+struct UnpicklerOffsets {
+  std::uint16_t input_line, encoding;  // 0: a layout that is not known
+};
+
+constexpr UnpicklerOffsets unpickler_offsets(std::uint32_t type_size) {
+  if (type_size == 264) return {144, 216};  // 3.13.0
+  if (type_size == 272) return {152, 224};  // to 3.12, and 3.13 from the first fix of persistent_load on
+  if (type_size == 296) return {152, 240};  // later 3.13, 3.14
+  if (type_size == 304) return {160, 248};  // 3.15
+  return {0, 0};
+}
+
 template <class Memory>
-bool add_unpickler_parts(const Memory& memory, const HeapLayout& layout, std::uint64_t object, SizeSum& sum) {
-  const auto& at = layout.sizes;
+bool add_unpickler_parts(const Memory& memory, std::uint64_t object, std::uint32_t type_size, SizeSum& sum) {
+  constexpr std::uint64_t kMemo = 24;
+  constexpr std::uint64_t kMemoSize = 32;
+  const UnpicklerOffsets at = unpickler_offsets(type_size);
   std::uint64_t memo = 0;
   std::int64_t memo_size = 0;
-  std::uint64_t marks = 0;
-  std::int64_t marks_size = 0;
+  if (!memory.read(object + kMemo, &memo) || !memory.read(object + kMemoSize, &memo_size)) return false;
+  if (memo != 0) sum.add_signed(memo_size, 8);
+  if (at.encoding == 0) return true;
   std::uint64_t line = 0;
   std::uint64_t encoding = 0;
   std::uint64_t errors = 0;
-  if (!memory.read(object + at.unpickler_memo, &memo) || !memory.read(object + at.unpickler_memo_size, &memo_size) ||
-      !memory.read(object + at.unpickler_marks, &marks) ||
-      !memory.read(object + at.unpickler_marks_size, &marks_size) ||
-      !memory.read(object + at.unpickler_input_line, &line) ||
-      !memory.read(object + at.unpickler_encoding, &encoding) ||
-      !memory.read(object + at.unpickler_errors, &errors)) {
+  std::uint64_t marks = 0;
+  std::int64_t marks_size = 0;
+  if (!memory.read(object + at.input_line, &line) || !memory.read(object + at.encoding, &encoding) ||
+      !memory.read(object + at.encoding + 8, &errors) || !memory.read(object + at.encoding + 16, &marks) ||
+      !memory.read(object + at.encoding + 32, &marks_size)) {
     return false;
   }
-  if (memo != 0) sum.add_signed(memo_size, 8);
   if (marks != 0) sum.add_signed(marks_size, 8);
   return add_c_string(memory, line, sum) && add_c_string(memory, encoding, sum) && add_c_string(memory, errors, sum);
 }
@@ -248,4 +268,4 @@ bool add_numpy_parts(const Memory& memory, const HeapLayout& layout, std::uint64
   return true;
 }
 
-}  // namespace memsnap
+}  // namespace memsnap::walker

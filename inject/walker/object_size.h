@@ -12,7 +12,7 @@
 // What sys.getsizeof says of an object with the built-in __sizeof__ of its kind. Compiled both into the walker inside the
 // frozen child, where memory.read is a plain load, and outside, where every value may be forged and every read may fail.
 // Freestanding: no calls out, no globals.
-namespace memsnap {
+namespace memsnap::walker {
 
 template <class Memory>
 bool text_size(const Memory& memory, const HeapLayout& layout, std::uint64_t object, SizeSum& sum) {
@@ -110,6 +110,17 @@ bool counted_size(const Memory& memory, const TypeRecord& type, std::uint64_t co
 }
 
 template <class Memory>
+bool bytearray_size(const Memory& memory, const HeapLayout& layout, const TypeRecord& type, std::uint64_t object,
+                    SizeSum& sum) {
+  std::int64_t allocated = 0;
+  if (!memory.read(object + layout.sequence.bytearray_alloc, &allocated)) return false;
+  sum.add(type.basic_size);
+  sum.add_signed(allocated, 1);
+  if (allocated > 0) sum.add(layout.sizes.bytearray_header);
+  return true;
+}
+
+template <class Memory>
 bool set_size(const Memory& memory, const HeapLayout& layout, const TypeRecord& type, std::uint64_t object,
               SizeSum& sum) {
   constexpr std::uint64_t kEntry = 16;
@@ -144,11 +155,11 @@ bool add_owned_parts(const Memory& memory, const HeapLayout& layout, const TypeR
     case TypeKind::kDecimal:
       return add_decimal_parts(memory, object, sum);
     case TypeKind::kStruct:
-      return add_struct_parts(memory, layout, object, sum);
+      return add_struct_parts(memory, object, sum);
     case TypeKind::kPickler:
-      return add_pickler_parts(memory, layout, object, sum);
+      return add_pickler_parts(memory, layout, object, type.base_size, sum);
     case TypeKind::kUnpickler:
-      return add_unpickler_parts(memory, layout, object, sum);
+      return add_unpickler_parts(memory, object, type.base_size, sum);
     case TypeKind::kElement:
       return add_element_parts(memory, object, sum);
     case TypeKind::kProduct:
@@ -173,10 +184,8 @@ bool own_size(const Memory& memory, const HeapLayout& layout, const TypeRecord& 
       return integer_size(memory, layout, object, sum);
     case TypeKind::kList:
       return counted_size(memory, type, object + layout.sequence.list_allocated, 8, sum);
-    case TypeKind::kByteArray: {
-      if (!counted_size(memory, type, object + layout.sequence.bytearray_alloc, 1, sum)) return false;
-      return true;
-    }
+    case TypeKind::kByteArray:
+      return bytearray_size(memory, layout, type, object, sum);
     case TypeKind::kSet:
       return set_size(memory, layout, type, object, sum);
     case TypeKind::kType:
@@ -186,8 +195,8 @@ bool own_size(const Memory& memory, const HeapLayout& layout, const TypeRecord& 
     case TypeKind::kGenerator:
       return generator_size(memory, layout, type, object, sum);
     case TypeKind::kSimpleQueue:
-      if (layout.sizes.queue_items_capacity == 0) return plain_size(memory, layout, type, object, sum);
-      return counted_size(memory, type, object + layout.sizes.queue_items_capacity, 8, sum);
+      if (layout.sizes.queue_capacity == 0) return plain_size(memory, layout, type, object, sum);
+      return counted_size(memory, type, object + layout.sizes.queue_capacity, 8, sum);
     case TypeKind::kCode:
       if (!plain_size(memory, layout, type, object, sum)) return false;
       if (type.item_size != 0) sum.round_up(8);
@@ -217,4 +226,4 @@ bool object_size(const Memory& memory, const HeapLayout& layout, const TypeRecor
   return sum.store(size);
 }
 
-}  // namespace memsnap
+}  // namespace memsnap::walker

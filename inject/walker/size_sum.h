@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace memsnap {
+namespace memsnap::walker {
 
 // No object is larger: what gives more was not an object, or was caught in mid-change.
 inline constexpr std::uint64_t kMaxObjectSize = 1ull << 46;
@@ -41,4 +41,4 @@ class SizeSum {
   std::uint64_t total_;
 };
 
-}  // namespace memsnap
+}  // namespace memsnap::walker
