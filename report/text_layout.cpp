@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "attach/base/printable.h"
-#include "report/json.h"
+#include "report/json_output.h"
 
 namespace memsnap {
 namespace {
