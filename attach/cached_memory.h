@@ -20,8 +20,8 @@ class LiveMemory final : public ProcessMemory {
   pid_t pid_;
 };
 
-// Reads `source` in chunks of 64 KiB inside the readable mappings of `map` and keeps them up to `capacity` bytes, so that
-// millions of small reads cost few system calls. Not thread-safe. A chunk with a hole is read page by page.
+// Reads `source` in chunks of 64 KiB inside the readable mappings of `map` and keeps them up to `capacity` bytes, so
+// that millions of small reads cost few system calls. Not thread-safe. A chunk with a hole is read page by page.
 class CachedMemory final : public ProcessMemory {
  public:
   CachedMemory(const ProcessMemory& source, const MemoryMap& map, std::size_t capacity);

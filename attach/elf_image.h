@@ -18,11 +18,11 @@ namespace memsnap {
 class ElfImage {
  public:
   virtual ~ElfImage() = default;
-  virtual const std::string& path() const = 0;               // as mapped
-  virtual std::uint64_t load_bias() const = 0;               // address in the target minus p_vaddr
-  virtual std::string build_id() const = 0;                  // hex, empty when there is none
+  virtual const std::string& path() const = 0;  // as mapped
+  virtual std::uint64_t load_bias() const = 0;  // address in the target minus p_vaddr
+  virtual std::string build_id() const = 0;     // hex, empty when there is none
   virtual bool is_64_bit_x86() const = 0;
-  virtual std::optional<std::uint64_t> symbol(std::string_view name) const = 0;   // address in the target
+  virtual std::optional<std::uint64_t> symbol(std::string_view name) const = 0;  // address in the target
   struct Section {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
@@ -32,7 +32,8 @@ class ElfImage {
   virtual const std::vector<Section>& writable_segments() const = 0;
 };
 
-// All ELF objects in `map`, the main program first. What cannot be parsed is left out. Bounds checked: `memory` is hostile.
+// All ELF objects in `map`, the main program first. What cannot be parsed is left out. Bounds checked: `memory` is
+// hostile.
 std::vector<std::unique_ptr<ElfImage>> loaded_images(pid_t pid, const MemoryMap& map, const ProcessMemory& memory);
 
 }  // namespace memsnap

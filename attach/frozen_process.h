@@ -18,15 +18,15 @@ enum class Method { kAuto, kFreeze, kStop, kRead };
 
 struct FreezeOptions {
   Method method = Method::kAuto;
-  std::chrono::milliseconds wait{5000};       // for the threads to stop
-  std::chrono::milliseconds max_pause{250};   // predicted above it: Error kGaveUp before anything is touched
+  std::chrono::milliseconds wait{5000};      // for the threads to stop
+  std::chrono::milliseconds max_pause{250};  // predicted above it: Error kGaveUp before anything is touched
 };
 
 // How the target was held, for the header of a report and for the JSON.
 struct FreezeFacts {
   Method method = Method::kFreeze;
-  bool consistent = true;           // false for kRead
-  bool partial = false;             // kStop that reached its deadline
+  bool consistent = true;            // false for kRead
+  bool partial = false;              // kStop that reached its deadline
   std::chrono::nanoseconds pause{};  // first INTERRUPT to last DETACH
   std::uint32_t threads = 0;
   std::uint32_t threads_not_stopped = 0;  // in uninterruptible sleep (state D): not stopped, skipped
@@ -63,8 +63,9 @@ class FrozenChild {
   virtual std::uint64_t reserve(std::size_t size) = 0;
   virtual void write(std::uint64_t address, std::span<const std::byte> bytes) = 0;
 
-  // Sets the registers for `entry(argument)` on the stack that ends at `stack_top` (16-byte aligned by the callee's rules);
-  // all signals blocked, flags cleared. Nothing runs yet. May be called again after any stop: that abandons the old call.
+  // Sets the registers for `entry(argument)` on the stack that ends at `stack_top` (16-byte aligned by the callee's
+  // rules); all signals blocked, flags cleared. Nothing runs yet. May be called again after any stop: that abandons the
+  // old call.
   virtual void prepare_call(std::uint64_t entry, std::uint64_t argument, std::uint64_t stack_top) = 0;
   // Runs until the child stops by itself, or for `slice` at most. After kTrap it goes on behind the int3.
   virtual ChildStop resume(std::chrono::milliseconds slice) = 0;

@@ -30,7 +30,7 @@ struct Mapping {
 class MemoryMap {
  public:
   explicit MemoryMap(std::vector<Mapping> mappings);
-  static MemoryMap of(pid_t pid);                  // throws Error kNoSuchProcess, kNoPermission
+  static MemoryMap of(pid_t pid);                 // throws Error kNoSuchProcess, kNoPermission
   static MemoryMap parse(std::string_view text);  // skips a line it cannot read
 
   std::span<const Mapping> mappings() const { return mappings_; }

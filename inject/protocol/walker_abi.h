@@ -57,6 +57,11 @@ enum class TypeKind : std::uint16_t {
   kDictKeysView,
   kThreadState,       // synthetic: PyThreadState, not an object
   kInterpreterFrame,  // synthetic: _PyInterpreterFrame of a running call, 3.11+
+  // Only the sizes of these are special: walked as kGeneric is.
+  kProduct,       // itertools.product
+  kCombinations,  // itertools.combinations and combinations_with_replacement
+  kPermutations,  // itertools.permutations
+  kSimpleQueue,   // _queue.SimpleQueue, 3.15+
 };
 
 enum TypeFlag : std::uint32_t {
@@ -89,7 +94,9 @@ struct TypeRecord {
   std::uint32_t member_begin;  // into the member table
   std::uint16_t member_count;
   TypeKind kind;
-  std::uint32_t extra;  // kStructSequence: number of fields, hidden ones too
+  // kStructSequence: number of fields, hidden ones too. kDict: 1 for ctypes' StgDict (to 3.12). kType: for a metatype of
+  // ctypes (3.13+) the offset of StgInfo in the type object.
+  std::uint32_t extra;
 };
 
 // An object reference at a fixed offset of an instance: from tp_members (__slots__ of heap types too).

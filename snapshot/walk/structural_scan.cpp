@@ -61,6 +61,15 @@ bool StructuralScan::is_object(std::uint64_t address) {
   return types_.resolve(*type).kind != TypeKind::kNotAType;
 }
 
+std::optional<std::uint64_t> StructuralScan::size_of(std::uint64_t object) {
+  const auto address = memory_.try_read<std::uint64_t>(object + layout_.object.ob_type);
+  if (!address) return std::nullopt;
+  const TypeRecord type = types_.resolve(*address);
+  if (type.kind == TypeKind::kNotAType) return std::nullopt;
+  std::uint64_t size = 0;
+  return walker::object_size(Memory{memory_}, layout_, type, object, &size) ? size : type.basic_size;
+}
+
 bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector<std::uint64_t>& stream,
                           std::vector<std::uint64_t>& targets) {
   const auto type_address = memory_.try_read<std::uint64_t>(object + layout_.object.ob_type);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "attach/process_memory.h"
@@ -25,6 +26,8 @@ class StructuralScan {
                   std::vector<std::uint64_t>& targets);
   // Does this address hold an object of a known or verifiable type with a plausible reference count?
   bool is_object(std::uint64_t address);
+  // As object_size.h says; empty when its type cannot be resolved.
+  std::optional<std::uint64_t> size_of(std::uint64_t object);
 
  private:
   class Sink;
