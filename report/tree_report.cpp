@@ -12,7 +12,7 @@ Report make_tree(const Snapshot& snapshot, const TreeLimits& limits) {
     throw Error(ExitCode::kUsage, "this snapshot has types only: there is no tree in it",
                 "take one with --kind heap (the default)");
   }
-  if (snapshot.graph.dominator.size() != snapshot.graph.node_count()) {
+  if (snapshot.graph.dominator.size() != snapshot.graph.type.size()) {
     throw Error(ExitCode::kBadFile, "this snapshot was saved without its analysis", "take it again");
   }
   Report report;

@@ -15,7 +15,7 @@ namespace memsnap {
 // What attach and snapshot have in common: one look at a process, and a file of it.
 
 void add_capture_options(boost::program_options::options_description& options);
-extern const std::vector<ExitCode> kCaptureCodes;
+const std::vector<ExitCode>& capture_codes();
 
 struct Capture {
   SnapshotResult result;
@@ -29,8 +29,8 @@ class Capturer {
 
   // Checks the place for the file, takes the snapshot, saves it. Throws Error.
   Capture take(const Candidate& target) const;
-  // The plan of --dry-run.
   bool is_dry_run() const { return dry_run_; }
+  std::string plan_path(const Candidate& target) const;  // where the file would go; empty: nowhere
 
  private:
   SnapshotRequest request_for(pid_t pid) const;

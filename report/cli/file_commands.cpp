@@ -22,7 +22,7 @@ ExitCode run_summary(const Invocation& invocation) {
   options.rows = option_value<std::uint32_t>(invocation.options, "rows").value_or(25);
   options.min_percent = option_value<Percent>(invocation.options, "min").value_or(Percent{}).value;
   options.sort = summary_sort(option_value<std::string>(invocation.options, "sort").value_or("size"));
-  write_report(invocation, make_summary(load_snapshot(input_file(invocation)), options));
+  write_report(invocation, make_summary(load_snapshot(input_file(invocation), kPartTypes), options));
   return ExitCode::kDone;
 }
 
@@ -31,8 +31,19 @@ ExitCode run_tree(const Invocation& invocation) {
   limits.depth = option_value<std::uint32_t>(invocation.options, "depth").value_or(limits.depth);
   limits.min_percent = option_value<Percent>(invocation.options, "min").value_or(Percent{limits.min_percent}).value;
   limits.max_children = option_value<std::uint32_t>(invocation.options, "rows").value_or(limits.max_children);
-  write_report(invocation, make_tree(load_snapshot(input_file(invocation)), limits));
+  write_report(invocation, make_tree(load_snapshot(input_file(invocation), kPartsTree), limits));
   return ExitCode::kDone;
+}
+
+void write_info(const Invocation& invocation, const std::string& file, const SnapshotInfo& info) {
+  FileFacts facts{file, info.file_size, info.format_version, info.intact, {}};
+  for (const PartInfo& part : info.parts) {
+    facts.parts.push_back({part.name, part.items, part.stored, part.raw, part.known, part.intact});
+  }
+  const Report report = make_info(info.header, facts);
+  // Several files: one line each.
+  if (invocation.output.format() == Format::kJsonLines) return invocation.output.write_line(report);
+  invocation.output.write(report);
 }
 
 ExitCode run_info(const Invocation& invocation) {
@@ -41,10 +52,13 @@ ExitCode run_info(const Invocation& invocation) {
   if (files.size() > 1 && invocation.output.format() == Format::kJson) {
     throw Error(ExitCode::kUsage, "--json is one document: several files need --jsonl", "");
   }
+  bool intact = true;
   for (const std::string& file : files) {
-    invocation.output.write(make_info(load_snapshot(file).header, {file, file_size(file)}));
+    const SnapshotInfo info = inspect_snapshot(file);
+    write_info(invocation, file, info);
+    intact = intact && info.intact;
   }
-  return ExitCode::kDone;
+  return intact ? ExitCode::kDone : ExitCode::kBadFile;
 }
 
 const std::vector<ExitCode> kFileCodes{ExitCode::kCannotWrite, ExitCode::kBadFile};
