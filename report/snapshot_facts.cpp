@@ -117,8 +117,9 @@ std::vector<Line> caveats(const SnapshotHeader& header) {
   }
   if (!header.python_sizeof_types.empty()) {
     Line line;
-    line.text(fmt::format("  {} types have a __sizeof__ written in Python, which was not run",
-                          header.python_sizeof_types.size()));
+    const std::size_t types = header.python_sizeof_types.size();
+    line.text(fmt::format("  __sizeof__ is written in Python in {} type{}, and was not run there", types,
+                          types == 1 ? "" : "s"));
     list_names(line, header.python_sizeof_types);
     lines.push_back(std::move(line));
   }
