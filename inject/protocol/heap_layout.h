@@ -14,7 +14,7 @@ struct HeapLayout {
   } object;
   struct Type {  // PyTypeObject, then PyHeapTypeObject
     std::uint16_t size, tp_name, tp_basicsize, tp_itemsize, tp_flags, tp_traverse, tp_weaklistoffset, tp_members,
-        tp_base, tp_dict, tp_dictoffset, tp_is_gc, tp_bases, tp_mro, tp_cache, tp_subclasses;
+        tp_base, tp_dict, tp_dictoffset, tp_is_gc, tp_bases, tp_mro, tp_cache, tp_subclasses, tp_weaklist;
     std::uint16_t heap_size, ht_name, ht_slots, ht_qualname, ht_cached_keys, ht_module;  // ht_module 0: not before 3.9
   } type;
   struct Text {  // PyASCIIObject, PyCompactUnicodeObject, PyUnicodeObject
@@ -57,39 +57,62 @@ struct HeapLayout {
   } code;
   struct Function {
     std::uint16_t func_globals, func_builtins, func_name, func_qualname, func_code, func_defaults, func_kwdefaults,
-        func_doc, func_dict, func_closure, func_module;  // func_builtins 0: not before 3.10
+        func_doc, func_dict, func_closure, func_module, func_annotations, func_annotate,
+        func_typeparams;  // 0: not in this release
   } function;
-  struct FrameObject {  // PyFrameObject
+  struct FrameObject {  // PyFrameObject; 0: not in this release
     std::uint16_t size, f_back, f_code, f_builtins, f_globals, f_locals, f_valuestack, f_stack_end, f_localsplus,
-        f_frame, f_frame_data;
-    std::uint8_t
-        stack_form;  // 0: f_stack_end is the pointer f_stacktop (to 3.9), 1: the int f_stackdepth (3.10), 2: see frame
+        f_trace, f_gen, f_extra_locals, f_locals_cache, f_overwritten_fast_locals, f_frame, f_frame_data;
+    // 0: f_stack_end is the pointer f_stacktop (to 3.9), 1: the int f_stackdepth (3.10), 2: see frame
+    std::uint8_t stack_form;
   } frame_object;
   struct Frame {  // _PyInterpreterFrame, 3.11+; all 0 before
     std::uint16_t size, executable, previous, function, globals, builtins, locals, frame_object, stack_top, localsplus,
         owner, instr;
-    std::uint8_t stack_form;  // 0: stack_top is an int index (to 3.13), 1: a pointer (3.14+)
-    std::uint8_t tag_mask;    // bits to clear in a reference (3.14+: stack references are tagged)
+    std::uint8_t stack_form;     // 0: stack_top is an int index (to 3.13), 1: a pointer (3.14+)
+    std::uint8_t tag_mask;       // bits to clear in a reference (3.14+: stack references are tagged)
+    std::uint8_t first_c_owner;  // from this `owner` on the frame is the interpreter's own, without locals; 255: none
   } frame;
   struct Generator {  // PyGenObject and its kin
-    std::uint16_t frame_object, frame, frame_state, name, qualname,
-        code;                   // frame_object: gi_frame (to 3.10); frame: gi_iframe
-    std::int8_t cleared_state;  // FRAME_CLEARED: from this gi_frame_state on there is no frame
+    // frame_object: gi_frame (to 3.10); frame: gi_iframe (3.11+). 0: not in this release.
+    std::uint16_t size, frame_object, frame, frame_state, name, qualname, code, exc_value, origin_or_finalizer;
+    std::int8_t executing_state;  // FRAME_EXECUTING: the frame is on some thread's stack, which owns its chain
+    std::int8_t cleared_state;    // FRAME_CLEARED: from this gi_frame_state on there is no frame
   } generator;
   struct Module {
     std::uint16_t md_dict, md_def, md_state, md_name, def_m_size;
+    std::uint16_t md_state_size;  // 3.15+, where md_def is 0
   } module;
-  struct Thread {  // PyThreadState
-    std::uint16_t next, interp, frame, cframe, current_frame, dict, thread_id, native_thread_id,
-        size;                      // 0: not in this release
+  struct Thread {  // PyThreadState; 0: not in this release
+    std::uint16_t next, interp, frame, cframe, current_frame, dict, thread_id, native_thread_id, size;
     std::uint16_t cframe_current;  // _PyCFrame.current_frame, 3.11 and 3.12
+    std::uint16_t base_frame;      // 3.15+: the frame at the bottom of the stack, which is the interpreter's own
+    // The stack of exceptions being handled: its first item, and of an item the first value, how many, and the next.
+    std::uint16_t exc_info, exc_item_value, exc_item_values, exc_item_previous;
+    std::uint16_t objects[16];  // PyObject* members (dict too), then 0
   } thread;
   struct Interpreter {
-    std::uint32_t size, next, threads_head, id, modules, sysdict, builtins,
-        gc;  // gc: start of struct _gc_runtime_state
-    std::uint16_t gc_generations,
-        gc_generation_size;  // inside gc; verified by scanning, since patch releases move them
+    std::uint32_t size, next, threads_head, id, modules, sysdict, builtins;
+    std::uint32_t gc;  // struct _gc_runtime_state; 0 in 3.8, see runtime
+    // Inside gc. Where the lists are is found by scanning, since patch releases move them. gc_collecting is an int.
+    std::uint16_t gc_generations, gc_generation_size, gc_permanent, gc_collecting;
+    std::uint32_t runtime;   // back to _PyRuntime; 0 in 3.8
+    std::uint32_t interned;  // the dict of interned strings; 0: a static variable that is not exported (to 3.11)
+    // 3.12+: tp_dict and tp_subclasses of a static builtin type (tp_flags bit 1) are kept in the interpreter, in the
+    // item numbered tp_subclasses - 1; 3.13+: numbers beyond static_types_limit count in extension_types.
+    std::uint32_t static_types, static_types_limit, extension_types, extension_types_limit;
+    std::uint16_t static_type_size, static_type_dict, static_type_subclasses;
+    std::uint32_t objects[24];  // PyObject* members that no other field names, then 0
   } interpreter;
+  struct Sizes {  // what only object_size needs, see sizes_for(); 0: not in this release
+    std::uint8_t refcnt_bytes;          // 8 to 3.11, then 4: the upper half holds flags
+    std::uint8_t zero_has_a_digit;      // int.__sizeof__ counts at least one digit (3.11+)
+    std::uint8_t static_types_have_gc;  // sys.getsizeof adds a GC header that static types do not have (3.11, 3.12)
+    std::uint8_t code_opcache_size;     // offset of co_opcache_size, one byte (to 3.10)
+    std::uint8_t bytearray_header;      // the buffer is a bytes object, whose header is counted too (3.15+)
+    std::uint8_t queue_capacity;        // offset of the ring buffer's capacity in a SimpleQueue (3.15+)
+    std::uint16_t stg_length, stg_elements, stg_format, stg_ndim;  // ctypes: from the start of StgInfo or StgDict's tail
+  } sizes = {};
   struct Runtime {
     std::uint32_t size, interpreters_head, interpreters_main, gc;  // gc: 3.8 only, where the collector is per process
   } runtime;
