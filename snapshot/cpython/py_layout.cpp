@@ -7,11 +7,18 @@
 
 #include "attach/base/error.h"
 #include "snapshot/cpython/py_version.h"
+#include "snapshot/cpython/size_layout.h"
 
 namespace memsnap {
 namespace {
 
-constexpr std::array kLayouts{
+template <std::size_t kCount>
+constexpr std::array<HeapLayout, kCount> with_sizes(std::array<HeapLayout, kCount> layouts) {
+  for (HeapLayout& layout : layouts) layout.sizes = sizes_for(layout.since);
+  return layouts;
+}
+
+constexpr auto kLayouts = with_sizes(std::array{
 #include "snapshot/cpython/layouts/3.08.inc"
 #include "snapshot/cpython/layouts/3.09.inc"
 #include "snapshot/cpython/layouts/3.10.inc"
@@ -20,7 +27,7 @@ constexpr std::array kLayouts{
 #include "snapshot/cpython/layouts/3.13.inc"
 #include "snapshot/cpython/layouts/3.14.inc"
 #include "snapshot/cpython/layouts/3.15.inc"
-};
+});
 
 constexpr bool oldest_first() {
   for (std::size_t i = 1; i < kLayouts.size(); ++i)
