@@ -107,8 +107,8 @@ bool TypeTable::made_by_class_statement(const RawType& raw) const {
   if (!name || *name == 0) return false;
   if (raw.name == *name + layout_.text.ascii_size) return true;
   const auto state = memory_.try_read<std::uint32_t>(*name + layout_.text.state);
-  const bool compact_ascii = !state || ((*state >> layout_.text.compact_shift & 1) != 0 &&
-                                        (*state >> layout_.text.ascii_shift & 1) != 0);
+  const bool compact_ascii =
+      !state || ((*state >> layout_.text.compact_shift & 1) != 0 && (*state >> layout_.text.ascii_shift & 1) != 0);
   return !compact_ascii && memory_.try_read<std::uint64_t>(*name + layout_.text.utf8) == raw.name;
 }
 
