@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <string_view>
 #include <utility>
 
+#include "report/snapshot_facts.h"
 #include "report/text_layout.h"
 
 namespace memsnap {
@@ -18,28 +20,7 @@ void add_text(std::vector<Line>& lines, std::string_view label, const std::strin
   if (!value.empty()) lines.push_back(row(label).name(value));
 }
 
-}  // namespace
-
-Report make_info(const SnapshotHeader& header, const SavedFile& file) {
-  Report report;
-  report.schema = "memsnap.info/1";
-  report.facts = {{"file", {file.path}},
-                  {"file_bytes", {file.bytes}},
-                  {"memsnap_version", {header.tool_version}},
-                  {"target", {target_facts(header.target)}},
-                  {"memory", {memory_facts(header.memory)}},
-                  {"totals", {totals_facts(header)}},
-                  {"snapshot", {capture_facts(header)}}};
-  std::vector<Line>& lines = report.headline;
-  const TargetInfo& target = header.target;
-  lines.push_back(Line().name(file.path, Emphasis::kStrong));
-  lines.push_back(row("kind").text(kind_name(header.kind)).text(", strings " +
-                                                               strings_name(header.strings, header.strings_prefix) +
-                                                               (header.redacted ? ", redacted" : "")));
-  lines.push_back(row("size on disk").bytes(file.bytes));
-  lines.push_back(row("integrity").text("all checksums are right", Emphasis::kGood));
-  add_text(lines, "taken", utc_time(header.taken_at_ns));
-  add_text(lines, "by", "memsnap " + header.tool_version);
+void add_target(std::vector<Line>& lines, const TargetInfo& target) {
   lines.push_back(row("process").text(fmt::format("{} ", target.pid)).name(target.name));
   add_text(lines, "command line", target.command_line);
   add_text(lines, "executable", target.executable);
@@ -47,14 +28,67 @@ Report make_info(const SnapshotHeader& header, const SavedFile& file) {
   add_text(lines, "user", target.user);
   add_text(lines, "container", target.container);
   add_text(lines, "python", "CPython " + target.python);
+}
+
+void add_measures(std::vector<Line>& lines, const SnapshotHeader& header) {
   lines.push_back(row("method").text(fmt::format("{}, stopped {:.1f} ms, walked in {:.0f} ms, child {:.0f} ms of CPU",
                                                  header.method, header.pause_ms, header.walk_ms, header.child_cpu_ms)));
-  lines.push_back(row("memory").text("RSS ").bytes(header.memory.rss).text("  PSS ").bytes(header.memory.pss).text(
-      "  USS ").bytes(header.memory.uss));
-  lines.push_back(row("objects").count(header.objects).text("  ").bytes(header.bytes).text("  references ").count(
-      header.edges));
+  Line memory = row("memory");
+  memory.text("RSS ").bytes(header.memory.rss).text("  PSS ").bytes(header.memory.pss);
+  memory.text("  USS ").bytes(header.memory.uss);
+  lines.push_back(memory);
+  Line objects = row("objects");
+  objects.count(header.objects).text("  ").bytes(header.bytes).text("  references ").count(header.edges);
+  lines.push_back(objects);
+}
+
+Table parts_table(const std::vector<FilePart>& parts) {
+  Table table;
+  table.key = "parts";
+  table.row_kind = "part";
+  table.columns = {{"part", "PART", CellKind::kName},
+                   {"items", "ITEMS", CellKind::kCount},
+                   {"stored", "STORED", CellKind::kBytes},
+                   {"raw", "RAW", CellKind::kBytes},
+                   {"state", "STATE", CellKind::kText}};
+  table.machine_columns = {0, 1, 2, 3, 4};
+  for (const FilePart& part : parts) {
+    const std::string state = !part.intact ? "damaged" : part.known ? "ok" : "not known to this memsnap";
+    table.rows.push_back({part.name, part.items, part.stored, part.raw, state});
+    table.emphasis.push_back(part.intact ? Emphasis::kNone : Emphasis::kBad);
+  }
+  return table;
+}
+
+}  // namespace
+
+Report make_info(const SnapshotHeader& header, const FileFacts& file) {
+  Report report;
+  report.schema = "memsnap.info/1";
+  report.facts = {{"file", {file.path}},
+                  {"file_bytes", {file.bytes}},
+                  {"format_version", {std::uint64_t{file.format_version}}},
+                  {"intact", {file.intact}},
+                  {"memsnap_version", {header.tool_version}},
+                  {"target", {target_facts(header.target)}},
+                  {"memory", {memory_facts(header.memory)}},
+                  {"totals", {totals_facts(header)}},
+                  {"snapshot", {capture_facts(header)}}};
+  std::vector<Line>& lines = report.headline;
+  lines.push_back(Line().name(file.path, Emphasis::kStrong));
+  lines.push_back(row("kind").text(fmt::format("{}, strings {}{}, format {}", kind_name(header.kind),
+                                               strings_name(header.strings, header.strings_prefix),
+                                               header.redacted ? ", redacted" : "", file.format_version)));
+  lines.push_back(row("size on disk").bytes(file.bytes));
+  lines.push_back(file.intact ? row("integrity").text("every checksum is right", Emphasis::kGood)
+                              : row("integrity").text("damaged: the parts below say where", Emphasis::kBad));
+  add_text(lines, "taken", utc_time(header.taken_at_ns));
+  add_text(lines, "by", "memsnap " + header.tool_version);
+  add_target(lines, header.target);
+  add_measures(lines, header);
   std::vector<Line> doubts = caveats(header);
   lines.insert(lines.end(), std::make_move_iterator(doubts.begin()), std::make_move_iterator(doubts.end()));
+  if (!file.parts.empty()) report.table = parts_table(file.parts);
   return report;
 }
 

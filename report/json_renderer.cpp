@@ -1,12 +1,12 @@
 #include <ostream>
 
-#include "report/json.h"
+#include "report/json_output.h"
 #include "report/renderer.h"
 
 namespace memsnap {
 namespace {
 
-void write_cell(JsonWriter& json, const std::string& key, const Cell& cell) {
+void write_cell(JsonOutput& json, const std::string& key, const Cell& cell) {
   if (const auto* text = std::get_if<std::string>(&cell)) {
     json.member(key, *text);
     return;
@@ -21,12 +21,12 @@ void write_cell(JsonWriter& json, const std::string& key, const Cell& cell) {
   }
 }
 
-void write_row(JsonWriter& json, const Table& table, const std::vector<Cell>& row) {
+void write_row(JsonOutput& json, const Table& table, const std::vector<Cell>& row) {
   for (const std::size_t column : table.machine_columns) write_cell(json, table.columns[column].key, row[column]);
 }
 
 // Everything of a node but its children.
-void write_node_members(JsonWriter& json, const TreeNode& node) {
+void write_node_members(JsonOutput& json, const TreeNode& node) {
   json.member("name", node.label);
   json.member("type", node.type);
   json.member("count", node.count);
@@ -42,7 +42,7 @@ void write_node_members(JsonWriter& json, const TreeNode& node) {
   }
 }
 
-void write_node(JsonWriter& json, const TreeNode& node) {
+void write_node(JsonOutput& json, const TreeNode& node) {
   json.begin_object();
   write_node_members(json, node);
   json.key("children");
@@ -55,7 +55,7 @@ void write_node(JsonWriter& json, const TreeNode& node) {
 // Depth first; `next_id` numbers the lines, so that a reader can put the tree together again.
 void write_node_lines(std::ostream& out, const TreeNode& node, std::uint64_t parent, std::uint64_t& next_id) {
   const std::uint64_t id = ++next_id;
-  JsonWriter json(out);
+  JsonOutput json(out);
   json.begin_object();
   json.member("kind", std::string_view("node"));
   json.member("id", id);
@@ -69,7 +69,7 @@ void write_node_lines(std::ostream& out, const TreeNode& node, std::uint64_t par
 }  // namespace
 
 void JsonRenderer::render(const Report& report, std::ostream& out) const {
-  JsonWriter json(out);
+  JsonOutput json(out);
   json.begin_object();
   json.member("schema", report.schema);
   json.members(report.facts);
@@ -94,7 +94,7 @@ void JsonRenderer::render(const Report& report, std::ostream& out) const {
 }
 
 void JsonLinesRenderer::render(const Report& report, std::ostream& out) const {
-  JsonWriter header(out);
+  JsonOutput header(out);
   header.begin_object();
   header.member("schema", report.schema);
   header.member("kind", std::string_view("header"));
@@ -103,7 +103,7 @@ void JsonLinesRenderer::render(const Report& report, std::ostream& out) const {
   out << '\n';
   if (report.table) {
     for (const auto& row : report.table->rows) {
-      JsonWriter json(out);
+      JsonOutput json(out);
       json.begin_object();
       json.member("kind", report.table->row_kind);
       write_row(json, *report.table, row);

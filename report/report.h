@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "report/json.h"
+#include "report/json_output.h"
 #include "snapshot/analysis/containment.h"
 
 namespace memsnap {
@@ -37,22 +37,16 @@ struct Span {
 // One line of text for people.
 class Line {
  public:
-  Line& text(std::string value, Emphasis emphasis = Emphasis::kNone) {
-    return add({CellKind::kText, std::move(value), emphasis});
-  }
-  Line& name(std::string value, Emphasis emphasis = Emphasis::kNone) {
-    return add({CellKind::kName, std::move(value), emphasis});
-  }
-  Line& type(std::string value) { return add({CellKind::kTypeName, std::move(value), Emphasis::kNone}); }
-  Line& count(std::uint64_t value) { return add({CellKind::kCount, value, Emphasis::kNone}); }
-  Line& bytes(std::uint64_t value) { return add({CellKind::kBytes, value, Emphasis::kNone}); }
+  Line& text(std::string value, Emphasis emphasis = Emphasis::kNone);
+  Line& name(std::string value, Emphasis emphasis = Emphasis::kNone);
+  Line& type(std::string value);
+  Line& count(std::uint64_t value);
+  Line& bytes(std::uint64_t value);
   const std::vector<Span>& spans() const { return spans_; }
 
  private:
-  Line& add(Span span) {
-    spans_.push_back(std::move(span));
-    return *this;
-  }
+  Line& add(CellKind kind, Cell cell, Emphasis emphasis);
+
   std::vector<Span> spans_;
 };
 
@@ -83,7 +77,7 @@ struct Tree {
 // What a command has to say, finished: no clock, no process and no terminal is asked afterwards.
 struct Report {
   std::string schema;  // "memsnap.summary/1"
-  JsonValue::Object facts;
+  FactObject facts;
   std::vector<Line> headline;
   std::optional<Table> table;
   std::vector<Line> between;  // under the table, above the tree

@@ -26,17 +26,17 @@ void list_names(Line& line, const std::vector<NamedCount>& names) {
 
 Line warning(std::string text) { return Line().text("  " + std::move(text), Emphasis::kWarning); }
 
-JsonValue::Array named_counts(const std::vector<NamedCount>& names) {
-  JsonValue::Array array;
+FactArray named_counts(const std::vector<NamedCount>& names) {
+  FactArray array;
   for (const NamedCount& entry : names) {
-    array.push_back({JsonValue::Object{
+    array.push_back({FactObject{
         {"type", {entry.name}}, {"count", {entry.count}}, {"bytes", {entry.bytes}}}});
   }
   return array;
 }
 
-JsonValue::Array texts(const std::vector<std::string>& lines) {
-  JsonValue::Array array;
+FactArray texts(const std::vector<std::string>& lines) {
+  FactArray array;
   for (const std::string& line : lines) array.push_back({line});
   return array;
 }
@@ -117,8 +117,9 @@ std::vector<Line> caveats(const SnapshotHeader& header) {
   }
   if (!header.python_sizeof_types.empty()) {
     Line line;
-    line.text(fmt::format("  {} types have a __sizeof__ written in Python, which was not run",
-                          header.python_sizeof_types.size()));
+    const std::size_t types = header.python_sizeof_types.size();
+    line.text(fmt::format("  __sizeof__ is written in Python in {} type{}, and was not run there", types,
+                          types == 1 ? "" : "s"));
     list_names(line, header.python_sizeof_types);
     lines.push_back(std::move(line));
   }
@@ -126,7 +127,7 @@ std::vector<Line> caveats(const SnapshotHeader& header) {
   return lines;
 }
 
-JsonValue::Object target_facts(const TargetInfo& target) {
+FactObject target_facts(const TargetInfo& target) {
   return {{"pid", {std::int64_t{target.pid}}},
           {"start_time", {target.start_time}},
           {"host", {target.host}},
@@ -140,18 +141,18 @@ JsonValue::Object target_facts(const TargetInfo& target) {
           {"threads", {std::uint64_t{target.threads}}}};
 }
 
-JsonValue::Object memory_facts(const MemoryTotals& memory) {
+FactObject memory_facts(const MemoryTotals& memory) {
   return {{"rss", {memory.rss}},
           {"pss", {memory.pss}},
           {"uss", {memory.uss}},
           {"python_objects", {memory.python_objects}}};
 }
 
-JsonValue::Object totals_facts(const SnapshotHeader& header) {
+FactObject totals_facts(const SnapshotHeader& header) {
   return {{"objects", {header.objects}}, {"bytes", {header.bytes}}, {"edges", {header.edges}}};
 }
 
-JsonValue::Object capture_facts(const SnapshotHeader& header) {
+FactObject capture_facts(const SnapshotHeader& header) {
   return {{"taken_at", {utc_time(header.taken_at_ns)}},
           {"kind", {kind_name(header.kind)}},
           {"strings", {strings_name(header.strings, header.strings_prefix)}},
@@ -178,15 +179,15 @@ Report make_snapshot_report(const SnapshotHeader& header, const std::optional<Sa
                             const std::vector<std::string>& left_behind) {
   Report report;
   report.schema = "memsnap.snapshot/1";
-  report.facts = {{"file", file ? JsonValue{file->path} : JsonValue{nullptr}},
-                  {"file_bytes", file ? JsonValue{file->bytes} : JsonValue{nullptr}},
+  report.facts = {{"file", file ? Fact{file->path} : Fact{nullptr}},
+                  {"file_bytes", file ? Fact{file->bytes} : Fact{nullptr}},
                   {"pid", {std::int64_t{header.target.pid}}},
                   {"name", {header.target.name}},
                   {"python", {header.target.python}},
                   {"objects", {header.objects}},
                   {"edges", {header.edges}},
                   {"bytes", {header.bytes}}};
-  for (JsonMember& member : capture_facts(header)) report.facts.push_back(std::move(member));
+  for (NamedFact& member : capture_facts(header)) report.facts.push_back(std::move(member));
   report.facts.push_back({"memory", {memory_facts(header.memory)}});
   report.facts.push_back({"left_behind", {texts(left_behind)}});
 

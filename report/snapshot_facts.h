@@ -14,11 +14,11 @@ std::vector<Line> headline(const SnapshotHeader& header);
 // One line for each thing that makes the figures less than exact. Empty: nothing.
 std::vector<Line> caveats(const SnapshotHeader& header);
 
-JsonValue::Object target_facts(const TargetInfo& target);
-JsonValue::Object memory_facts(const MemoryTotals& memory);
-JsonValue::Object totals_facts(const SnapshotHeader& header);
+FactObject target_facts(const TargetInfo& target);
+FactObject memory_facts(const MemoryTotals& memory);
+FactObject totals_facts(const SnapshotHeader& header);
 // How it was taken: method, consistent, partial, pause_ms, ... warnings.
-JsonValue::Object capture_facts(const SnapshotHeader& header);
+FactObject capture_facts(const SnapshotHeader& header);
 
 std::string utc_time(std::int64_t ns_since_epoch);  // 2026-11-21T02:15:04Z
 std::string kind_name(SnapshotKind kind);

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "attach/base/printable.h"
-#include "report/json.h"
+#include "report/json_output.h"
 
 namespace memsnap {
 namespace {
@@ -115,8 +115,8 @@ std::string cut_middle(std::string_view text, std::size_t columns, bool ascii) {
   const std::string_view gap = ascii ? "..." : "…";
   const std::size_t gap_width = ascii ? 3 : 1;
   if (columns <= gap_width) return std::string(head(text, columns));
-  const std::size_t left = (columns - gap_width) / 2;
-  return fmt::format("{}{}{}", head(text, left), gap, tail(text, columns - gap_width - left));
+  const std::string_view left = head(text, (columns - gap_width) / 2);
+  return fmt::format("{}{}{}", left, gap, tail(text, columns - gap_width - display_width(left)));
 }
 
 std::string padded_left(std::string_view text, std::size_t columns) {

@@ -12,7 +12,7 @@ Report make_tree(const Snapshot& snapshot, const TreeLimits& limits) {
     throw Error(ExitCode::kUsage, "this snapshot has types only: there is no tree in it",
                 "take one with --kind heap (the default)");
   }
-  if (snapshot.graph.dominator.size() != snapshot.graph.node_count()) {
+  if (snapshot.graph.dominator.size() != snapshot.graph.type.size()) {
     throw Error(ExitCode::kBadFile, "this snapshot was saved without its analysis", "take it again");
   }
   Report report;
@@ -30,7 +30,7 @@ Report make_tree(const Snapshot& snapshot, const TreeLimits& limits) {
   tree.roots = std::move(all.children);
   tree.hidden_count = all.hidden_count;
   tree.hidden_retained = all.hidden_retained;
-  report.facts.push_back({"hidden", {JsonValue::Object{{"count", {tree.hidden_count}},
+  report.facts.push_back({"hidden", {FactObject{{"count", {tree.hidden_count}},
                                                        {"retained", {tree.hidden_retained}}}}});
   report.tree = std::move(tree);
   return report;

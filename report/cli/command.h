@@ -35,6 +35,7 @@ struct Command {
   boost::program_options::options_description options;
   std::vector<Example> examples;  // one at least
   std::vector<ExitCode> exit_codes;
+  bool tabular = false;          // --csv makes sense
   bool touches_process = false;  // then a signal sets a flag, and destructors restore the target
   std::function<ExitCode(const Invocation&)> run;
 };

@@ -9,13 +9,14 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <sstream>
 
 #include "attach/base/error.h"
 #include "attach/base/file_descriptor.h"
+#include "snapshot/store/output_file.h"
 
 namespace memsnap {
 namespace {
@@ -45,38 +46,6 @@ int write_to(int fd, std::string_view text) {
   return 0;
 }
 
-Error cannot_write(const std::string& path, int error) {
-  const bool exists = error == EEXIST;
-  return {ExitCode::kCannotWrite, fmt::format("cannot write {}: {}", path, std::strerror(error)),
-          exists ? "-f replaces it" : "choose another place with -o"};
-}
-
-// Removes what is left when the file did not get its final name.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string& final_path) : path_(fmt::format("{}.tmp.{}", final_path, getpid())) {}
-  ~TemporaryFile() {
-    if (!renamed_) ::unlink(path_.c_str());
-  }
-  TemporaryFile(TemporaryFile&&) = delete;
-
-  const std::string& path() const { return path_; }
-  int rename_to(const std::string& final_path, bool force) {
-    int status = ::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, final_path.c_str(), force ? 0 : RENAME_NOREPLACE);
-    // Some file systems do not know RENAME_NOREPLACE; a hard link never replaces either.
-    if (status != 0 && errno == EINVAL && !force) {
-      status = ::link(path_.c_str(), final_path.c_str());
-      return status == 0 ? 0 : errno;
-    }
-    renamed_ = status == 0;
-    return status == 0 ? 0 : errno;
-  }
-
- private:
-  std::string path_;
-  bool renamed_ = false;
-};
-
 [[noreturn]] void run_pager(const std::string& command, int input) {
   ::dup2(input, STDIN_FILENO);
   std::signal(SIGPIPE, SIG_DFL);
@@ -96,6 +65,12 @@ void Output::write(const Report& report) {
   const std::string text = rendered(report, options_.style);
   if (options_.format == Format::kText) return write_text(text);
   write_all(text);
+}
+
+void Output::write_line(const Report& report) {
+  std::ostringstream out;
+  JsonRenderer().render(report, out);
+  write_all(out.str());
 }
 
 void Output::write_text(std::string_view text) {
@@ -137,12 +112,9 @@ void Output::write_file(const Report& report, const std::string& path, bool forc
   plain.width = 0;
   plain.color = false;
   const std::string text = rendered(report, plain);
-  TemporaryFile temporary(path);
-  FileDescriptor file(::open(temporary.path().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) throw cannot_write(path, errno);
-  if (const int error = write_to(file.get(), text)) throw cannot_write(path, error);
-  if (::fsync(file.get()) != 0) throw cannot_write(path, errno);
-  if (const int error = temporary.rename_to(path, force)) throw cannot_write(path, error);
+  OutputFile file(path, force);
+  file.append(std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));  // NOLINT: bytes
+  file.commit();
 }
 
 }  // namespace memsnap

@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "attach/base/printable.h"
-#include "report/json.h"
+#include "report/json_output.h"
 #include "report/snapshot_facts.h"
 #include "report/text_layout.h"
 
@@ -75,7 +75,7 @@ void StderrLog::write_line(std::string_view level, std::string_view event, std::
   clear_progress();
   if (options_.json) {
     std::ostringstream out;
-    JsonWriter json(out);
+    JsonOutput json(out);
     json.begin_object();
     json.member("ts", now_utc());
     json.member("level", level);

@@ -107,7 +107,7 @@ struct HeapGraph {
   std::vector<NodeIndex> dominator;     // immediate dominator; kNoNode: dominated only by the virtual root
   std::vector<std::uint64_t> retained;  // bytes of all nodes it dominates, its own too
 
-  std::size_t node_count() const { return address.size(); }
+  std::size_t node_count() const { return type.size(); }  // `address` may not be loaded
   std::size_t edge_count() const { return edge_target.size(); }
   std::span<const NodeIndex> targets(NodeIndex node) const {
     return std::span(edge_target).subspan(edge_begin[node], edge_begin[node + 1] - edge_begin[node]);

@@ -9,27 +9,27 @@
 
 namespace memsnap {
 
-struct JsonMember;
+struct Fact;
+struct NamedFact;
+using FactArray = std::vector<Fact>;
+using FactObject = std::vector<NamedFact>;  // in the order in which they were added: same report, same bytes
 
-// A small JSON document: members keep the order in which they were added, so that the same report is the same bytes.
-struct JsonValue {
-  using Array = std::vector<JsonValue>;
-  using Object = std::vector<JsonMember>;
-
-  std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object> value;
+// Something a report says to machines, as JSON can say it.
+struct Fact {
+  std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, FactArray, FactObject> value;
 };
 
-struct JsonMember {
+struct NamedFact {
   std::string key;
-  JsonValue value;
+  Fact value;
 };
 
 // Writes JSON as it is told, without building a document. Text may be any bytes: what is not UTF-8 becomes U+FFFD and
 // the member is followed by another, "<key>_b64", with the bytes themselves. Control characters and marks that change the
 // direction of text are written as \u escapes, so that a document shown on a terminal cannot act on it.
-class JsonWriter {
+class JsonOutput {
  public:
-  explicit JsonWriter(std::ostream& out) : out_(out) {}
+  explicit JsonOutput(std::ostream& out) : out_(out) {}
 
   void begin_object();
   void end_object();
@@ -42,11 +42,11 @@ class JsonWriter {
   void number(std::int64_t value);
   void number(double value);  // what is not finite becomes null
   void text(std::string_view value);
-  void value(const JsonValue& value);
+  void value(const Fact& value);
 
   void member(std::string_view name, std::string_view value);
   void member(std::string_view name, std::uint64_t value);
-  void members(const JsonValue::Object& members);
+  void members(const FactObject& members);
 
  private:
   void separate();

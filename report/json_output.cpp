@@ -1,4 +1,4 @@
-#include "report/json.h"
+#include "report/json_output.h"
 
 #include <fmt/format.h>
 
@@ -116,72 +116,72 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
-void JsonWriter::separate() {
+void JsonOutput::separate() {
   if (need_comma_) out_ << ',';
   need_comma_ = true;
 }
 
-void JsonWriter::begin_object() {
+void JsonOutput::begin_object() {
   separate();
   out_ << '{';
   need_comma_ = false;
 }
 
-void JsonWriter::end_object() {
+void JsonOutput::end_object() {
   out_ << '}';
   need_comma_ = true;
 }
 
-void JsonWriter::begin_array() {
+void JsonOutput::begin_array() {
   separate();
   out_ << '[';
   need_comma_ = false;
 }
 
-void JsonWriter::end_array() {
+void JsonOutput::end_array() {
   out_ << ']';
   need_comma_ = true;
 }
 
-void JsonWriter::key(std::string_view name) {
+void JsonOutput::key(std::string_view name) {
   separate();
   quoted(name);
   out_ << ':';
   need_comma_ = false;
 }
 
-void JsonWriter::null() {
+void JsonOutput::null() {
   separate();
   out_ << "null";
 }
 
-void JsonWriter::boolean(bool value) {
+void JsonOutput::boolean(bool value) {
   separate();
   out_ << (value ? "true" : "false");
 }
 
-void JsonWriter::number(std::uint64_t value) {
+void JsonOutput::number(std::uint64_t value) {
   separate();
   out_ << fmt::to_string(value);
 }
 
-void JsonWriter::number(std::int64_t value) {
+void JsonOutput::number(std::int64_t value) {
   separate();
   out_ << fmt::to_string(value);
 }
 
-void JsonWriter::number(double value) {
+void JsonOutput::number(double value) {
   if (!std::isfinite(value)) return null();
   separate();
   out_ << fmt::format("{}", value);
 }
 
-void JsonWriter::text(std::string_view value) {
+void JsonOutput::text(std::string_view value) {
   separate();
   quoted(value);
 }
 
-void JsonWriter::quoted(std::string_view value) {
+void JsonOutput::quoted(std::string_view value) {
   std::string escaped;
   escaped.reserve(value.size() + 2);
   escaped += '"';
@@ -199,7 +199,7 @@ void JsonWriter::quoted(std::string_view value) {
   out_ << escaped;
 }
 
-void JsonWriter::value(const JsonValue& value) {
+void JsonOutput::value(const Fact& value) {
   std::visit(
       [this](const auto& held) {
         using Held = std::decay_t<decltype(held)>;
@@ -209,11 +209,11 @@ void JsonWriter::value(const JsonValue& value) {
           boolean(held);
         } else if constexpr (std::is_same_v<Held, std::string>) {
           text(held);
-        } else if constexpr (std::is_same_v<Held, JsonValue::Array>) {
+        } else if constexpr (std::is_same_v<Held, FactArray>) {
           begin_array();
-          for (const JsonValue& element : held) this->value(element);
+          for (const Fact& element : held) this->value(element);
           end_array();
-        } else if constexpr (std::is_same_v<Held, JsonValue::Object>) {
+        } else if constexpr (std::is_same_v<Held, FactObject>) {
           begin_object();
           members(held);
           end_object();
@@ -224,7 +224,7 @@ void JsonWriter::value(const JsonValue& value) {
       value.value);
 }
 
-void JsonWriter::member(std::string_view name, std::string_view value) {
+void JsonOutput::member(std::string_view name, std::string_view value) {
   key(name);
   text(value);
   if (is_utf8(value)) return;
@@ -232,13 +232,13 @@ void JsonWriter::member(std::string_view name, std::string_view value) {
   text(base64(value));
 }
 
-void JsonWriter::member(std::string_view name, std::uint64_t value) {
+void JsonOutput::member(std::string_view name, std::uint64_t value) {
   key(name);
   number(value);
 }
 
-void JsonWriter::members(const JsonValue::Object& members) {
-  for (const JsonMember& entry : members) {
+void JsonOutput::members(const FactObject& members) {
+  for (const NamedFact& entry : members) {
     if (const auto* held = std::get_if<std::string>(&entry.value.value)) {
       member(entry.key, *held);
     } else {

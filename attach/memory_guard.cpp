@@ -1,0 +1,120 @@
+#include "attach/memory_guard.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "attach/base/error.h"
+
+namespace memsnap {
+namespace {
+
+constexpr std::uint64_t kMiB = 1u << 20;
+constexpr std::uint64_t kFixedCost = 32 * kMiB;  // the walker's buffers and stacks
+constexpr std::uint64_t kNoLimit = 1ull << 62;   // v1 writes a huge number for "none"
+constexpr double kPausePerPageTableMiB = 15;     // ms; measured 9 to 23 with 4 KiB pages (tests/bench)
+constexpr double kPausePerThread = 0.05;         // ms
+constexpr std::uint64_t kCopiedShare = 16;       // one resident byte in so many is written while the child lives
+
+std::optional<std::uint64_t> read_number(const std::string& path) {
+  std::ifstream file(path);
+  std::uint64_t value = 0;
+  if (!(file >> value)) return std::nullopt;  // "max" too
+  return value;
+}
+
+std::uint64_t inactive_file(const std::string& path) {
+  std::ifstream file(path);
+  for (std::string key; file >> key;) {
+    std::uint64_t value = 0;
+    file >> value;
+    if (key == "inactive_file" || key == "total_inactive_file") return value;
+  }
+  return 0;
+}
+
+std::string parent(const std::string& path) {
+  const std::size_t slash = path.find_last_of('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+// Every level from `path` up that has the limit file.
+void collect(const std::string& root, std::string path, bool version_2, std::vector<MemoryLimit>& limits) {
+  for (;;) {
+    const std::string folder = root + (path == "/" ? "" : path);
+    MemoryLimit limit;
+    limit.limit_file = folder + (version_2 ? "/memory.max" : "/memory.limit_in_bytes");
+    limit.usage_file = folder + (version_2 ? "/memory.current" : "/memory.usage_in_bytes");
+    limit.reclaimable_file = folder + "/memory.stat";
+    limit.kills_group = version_2 && read_number(folder + "/memory.oom.group").value_or(0) == 1;
+    const auto value = read_number(limit.limit_file);
+    if (value && *value < kNoLimit) limits.push_back(std::move(limit));
+    if (path.empty() || path == "/") return;
+    path = parent(path);
+  }
+}
+
+}  // namespace
+
+std::vector<MemoryLimit> memory_limits(pid_t pid) {
+  std::vector<MemoryLimit> limits;
+  std::ifstream file(fmt::format("/proc/{}/cgroup", pid));
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const std::string path = line.substr(second + 1);
+    if (path.find("..") != std::string::npos) continue;  // outside our cgroup namespace: not visible
+    if (controllers.empty()) collect("/sys/fs/cgroup", path, true, limits);
+    if (controllers.empty()) collect("/sys/fs/cgroup/unified", path, true, limits);
+    if (("," + controllers + ",").find(",memory,") != std::string::npos)
+      collect("/sys/fs/cgroup/memory", path, false, limits);
+  }
+  return limits;
+}
+
+std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& limits) {
+  std::optional<std::uint64_t> least;
+  for (const MemoryLimit& limit : limits) {
+    const auto most = read_number(limit.limit_file);
+    const auto used = read_number(limit.usage_file);
+    if (!most || !used) continue;
+    const std::uint64_t held = *used - std::min(*used, inactive_file(limit.reclaimable_file));
+    const std::uint64_t room = *most - std::min(*most, held);
+    least = std::min(least.value_or(room), room);
+  }
+  return least;
+}
+
+std::uint64_t predicted_child_memory(const MemoryUse& use) {
+  return kFixedCost + use.page_tables + use.rss / 128 + use.rss / kCopiedShare;
+}
+
+std::chrono::milliseconds predicted_pause(const MemoryUse& use, std::size_t threads) {
+  const double tables = static_cast<double>(use.page_tables) / static_cast<double>(kMiB);
+  const double total = 1 + kPausePerPageTableMiB * tables + kPausePerThread * static_cast<double>(threads);
+  return std::chrono::milliseconds(static_cast<std::int64_t>(total));
+}
+
+void require_room(pid_t pid, const MemoryUse& use, std::size_t threads, std::chrono::milliseconds max_pause) {
+  const auto pause = predicted_pause(use, threads);
+  if (pause > max_pause) {
+    throw Error(ExitCode::kGaveUp,
+                fmt::format("freezing {} would stop it for about {} ms, more than --max-pause {} ms", pid,
+                            pause.count(), max_pause.count()),
+                fmt::format("allow it with --max-pause {}ms", pause.count() * 2));
+  }
+  const auto room = memory_headroom(memory_limits(pid));
+  const std::uint64_t need = predicted_child_memory(use);
+  if (room && *room < need) {
+    throw Error(ExitCode::kGaveUp,
+                fmt::format("{} has {} MiB left below its memory limit, a frozen copy may need {} MiB", pid,
+                            *room / kMiB, need / kMiB),
+                "raise the limit, or use --method read, which needs none of the target's memory");
+  }
+}
+
+}  // namespace memsnap

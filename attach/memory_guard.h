@@ -1,0 +1,38 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attach/memory_map.h"
+
+namespace memsnap {
+
+// A memory limit above a process: cgroup v2 memory.max or v1 memory.limit_in_bytes, on any level of the hierarchy.
+struct MemoryLimit {
+  std::string limit_file;
+  std::string usage_file;
+  std::string reclaimable_file;  // memory.stat, for inactive_file
+  bool kills_group = false;      // memory.oom.group
+};
+
+// All limits that apply to a process; empty when there are none or the hierarchy cannot be read.
+std::vector<MemoryLimit> memory_limits(pid_t pid);
+// Bytes that may still be used below the nearest limit, page cache that can be dropped counted as free. Empty: no
+// limit.
+std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& limits);
+
+// What a frozen child may cost in memory: page tables, the walker's buffers and bitmap, pages the target writes
+// meanwhile.
+std::uint64_t predicted_child_memory(const MemoryUse& use);
+// How long the target would be stopped for the kernel's copy of its page tables.
+std::chrono::milliseconds predicted_pause(const MemoryUse& use, std::size_t threads);
+
+// Throws Error kGaveUp, with nothing touched, when a limit or the pause would be passed.
+void require_room(pid_t pid, const MemoryUse& use, std::size_t threads, std::chrono::milliseconds max_pause);
+
+}  // namespace memsnap

@@ -1,0 +1,167 @@
+#include "report/cli/capture.h"
+
+#include <fmt/format.h>
+#include <regex.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "report/cli/files.h"
+#include "report/cli/option_values.h"
+#include "report/cli/report_command.h"
+#include "report/cli/value_types.h"
+#include "report/text_layout.h"
+#include "snapshot/store/snapshot_file.h"
+
+namespace memsnap {
+namespace {
+
+namespace po = boost::program_options;
+
+Method method_of(const std::string& word) {
+  if (word == "freeze") return Method::kFreeze;
+  if (word == "stop") return Method::kStop;
+  return word == "read" ? Method::kRead : Method::kAuto;
+}
+
+struct Strings {
+  StringsPolicy policy = StringsPolicy::kNames;
+  std::uint32_t prefix = 0;
+};
+
+Strings strings_of(const std::string& word) {
+  if (word == "none") return {StringsPolicy::kNone, 0};
+  if (word == "names") return {StringsPolicy::kNames, 0};
+  if (word == "hash") return {StringsPolicy::kHash, 0};
+  constexpr std::string_view kPrefix = "prefix=";
+  constexpr std::uint64_t kLongestPrefix = 1 << 20;
+  if (word.starts_with(kPrefix)) {
+    const auto bytes = parse_byte_count(word.substr(kPrefix.size()));
+    if (bytes && bytes->value > 0 && bytes->value <= kLongestPrefix) {
+      return {StringsPolicy::kPrefix, static_cast<std::uint32_t>(bytes->value)};
+    }
+  }
+  throw Error(ExitCode::kUsage, fmt::format("--strings is '{}': expected none, names, prefix=N or hash", word), "");
+}
+
+void check_expression(const std::string& text) {
+  regex_t regex;
+  const int status = ::regcomp(&regex, text.c_str(), REG_EXTENDED | REG_NOSUB);
+  if (status == 0) return ::regfree(&regex);
+  std::array<char, 200> reason{};
+  ::regerror(status, &regex, reason.data(), reason.size());
+  throw Error(ExitCode::kUsage, fmt::format("--redact is '{}': {}", text, reason.data()),
+              "an extended regular expression");
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+std::int64_t now_ns() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+}  // namespace
+
+const std::vector<ExitCode>& capture_codes() {
+  static const std::vector<ExitCode> codes{
+      ExitCode::kNoSuchProcess, ExitCode::kNoPermission, ExitCode::kUnsupported, ExitCode::kBusy,       ExitCode::kGaveUp,
+      ExitCode::kSomeFailed,    ExitCode::kCannotWrite,  ExitCode::kTargetHarmed, ExitCode::kLeftBehind};
+  return codes;
+}
+
+void add_capture_options(po::options_description& options) {
+  add_selector_options(options, true);
+  auto add = options.add_options();
+  add("output,o", po::value<std::string>()->value_name("PATTERN"),
+      "file to write: %p pid, %n name, %h host, %t time (UTC), %c container, %k kind; default %n-%p-%t.msnap in "
+      "$MEMSNAP_DIR, else ~/.local/state/memsnap");
+  add("force,f", po::bool_switch(), "replace the file when it exists");
+  add("strings", po::value<std::string>()->value_name("none|names|prefix=N|hash"),
+      "how much is kept of str and bytes values; default names: attribute names and dict keys");
+  add("redact", po::value<std::vector<std::string>>()->value_name("REGEX"),
+      "replace kept text that matches; may be given again");
+  add("method", one_of("method", {"auto", "freeze", "stop", "read"}),
+      "freeze: a copy-on-write child; stop: stay stopped while copying; read: no stop, not consistent; "
+      "auto (default): freeze, else stop");
+  add("wait", po::value<Duration>()->value_name("DUR"), "how long to wait until it can be stopped; default 5s");
+  add("max-pause", po::value<Duration>()->value_name("DUR"), "longest time it may be stopped; default 250ms");
+  add("require-complete", po::bool_switch(), "a partial or inconsistent snapshot is not kept: code 7");
+  add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
+      "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");
+  add("dry-run", po::bool_switch(), "say what would be done and what it needs; touch nothing");
+}
+
+Capturer::Capturer(const Invocation& invocation, bool save)
+    : invocation_(invocation),
+      save_(save),
+      dry_run_(option_flag(invocation.options, "dry-run")),
+      force_(option_flag(invocation.options, "force")) {
+  if (option_value<std::string>(invocation.options, "kind").value_or("heap") == "types") kind_ = SnapshotKind::kTypes;
+  const SnapshotRequest checked = request_for(0);
+  for (const std::string& expression : checked.redact) check_expression(expression);
+  if (const auto pattern = option_value<std::string>(invocation.options, "output")) expand_name(*pattern, {});
+}
+
+SnapshotRequest Capturer::request_for(pid_t pid) const {
+  const po::variables_map& options = invocation_.options;
+  SnapshotRequest request;
+  request.pid = pid;
+  request.kind = kind_;
+  request.freeze.method = method_of(option_value<std::string>(options, "method").value_or("auto"));
+  if (const auto wait = option_value<Duration>(options, "wait")) request.freeze.wait = wait->value;
+  if (const auto pause = option_value<Duration>(options, "max-pause")) request.freeze.max_pause = pause->value;
+  const Strings strings = strings_of(option_value<std::string>(options, "strings").value_or("names"));
+  request.strings = strings.policy;
+  request.strings_prefix = strings.prefix;
+  request.redact = option_value<std::vector<std::string>>(options, "redact").value_or(std::vector<std::string>());
+  request.cancelled = invocation_.cancelled;
+  return request;
+}
+
+std::string Capturer::path_for(const Candidate& target) const {
+  const NameParts parts{target.pid, target.name, host_name(), now_ns(), target.container, kind_name(kind_)};
+  const auto wanted = option_value<std::string>(invocation_.options, "output");
+  return snapshot_path(wanted, wanted ? "" : directory_of_snapshots(), parts);
+}
+
+std::string Capturer::plan_path(const Candidate& target) const { return save_ ? path_for(target) : ""; }
+
+Capture Capturer::take(const Candidate& target) const {
+  const po::variables_map& options = invocation_.options;
+  std::string path;
+  if (save_) {
+    if (options.count("output") == 0) make_private_directory(directory_of_snapshots());
+    path = path_for(target);
+    require_writable(path, force_, option_value<SizeOrPercent>(options, "min-free"));
+  }
+  Capture capture{take_snapshot(request_for(target.pid), invocation_.log), std::nullopt};
+  const SnapshotHeader& header = capture.result.snapshot.header;
+  if (option_flag(options, "require-complete") && (header.partial || !header.consistent)) {
+    throw Error(ExitCode::kGaveUp,
+                header.partial ? "the snapshot is partial, and --require-complete was given"
+                               : "the snapshot is not of one moment, and --require-complete was given",
+                "nothing was saved");
+  }
+  if (save_) {
+    SaveOptions how;
+    how.force = force_;
+    capture.file = SavedFile{path, save_snapshot(capture.result.snapshot, path, how)};
+  }
+  return capture;
+}
+
+ExitCode verdict(const Capture& capture, StderrLog& log) {
+  if (capture.result.left_behind.empty()) return ExitCode::kDone;
+  std::string list;
+  for (const std::string& line : capture.result.left_behind) list += line + '\n';
+  log.error("left_behind", Error(ExitCode::kLeftBehind, "something was left behind in the process", list));
+  return ExitCode::kLeftBehind;
+}
+
+}  // namespace memsnap

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "report/cli/command.h"
+#include "report/cli/targets.h"
+#include "report/snapshot_facts.h"
+#include "snapshot/session/take_snapshot.h"
+
+namespace memsnap {
+
+// What attach and snapshot have in common: one look at a process, and a file of it.
+
+void add_capture_options(boost::program_options::options_description& options);
+const std::vector<ExitCode>& capture_codes();
+
+struct Capture {
+  SnapshotResult result;
+  std::optional<SavedFile> file;
+};
+
+class Capturer {
+ public:
+  // Reads and checks the options: throws Error kUsage before any process is looked at.
+  Capturer(const Invocation& invocation, bool save);
+
+  // Checks the place for the file, takes the snapshot, saves it. Throws Error.
+  Capture take(const Candidate& target) const;
+  bool is_dry_run() const { return dry_run_; }
+  std::string plan_path(const Candidate& target) const;  // where the file would go; empty: nowhere
+
+ private:
+  SnapshotRequest request_for(pid_t pid) const;
+  std::string path_for(const Candidate& target) const;
+
+  const Invocation& invocation_;
+  bool save_;
+  bool dry_run_;
+  bool force_;
+  SnapshotKind kind_ = SnapshotKind::kHeap;
+};
+
+// Messages for stderr: what was left behind; then the exit code that follows from it.
+ExitCode verdict(const Capture& capture, StderrLog& log);
+
+}  // namespace memsnap

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "report/cli/command.h"
+
+namespace memsnap {
+
+Command ps_command();
+Command doctor_command();
+Command attach_command();
+Command snapshot_command();
+Command summary_command();
+Command tree_command();
+Command info_command();
+Command help_command();
+
+}  // namespace memsnap

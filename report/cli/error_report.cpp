@@ -1,0 +1,58 @@
+#include "report/cli/error_report.h"
+
+#include <sstream>
+
+#include "report/json_output.h"
+
+namespace memsnap {
+
+std::string error_json(const Error& error, pid_t pid) {
+  std::ostringstream out;
+  JsonOutput json(out);
+  json.begin_object();
+  json.member("schema", std::string_view("memsnap.error/1"));
+  if (pid != 0) json.member("pid", static_cast<std::uint64_t>(pid));
+  json.member("code", static_cast<std::uint64_t>(error.code()));
+  json.member("event", event_of(error.code()));
+  json.member("message", std::string_view(error.what()));
+  json.member("hint", error.hint());
+  json.end_object();
+  out << '\n';
+  return out.str();
+}
+
+std::string_view event_of(ExitCode code) {
+  switch (code) {
+    case ExitCode::kDone:
+      return "done";
+    case ExitCode::kThreshold:
+      return "threshold";
+    case ExitCode::kUsage:
+      return "usage";
+    case ExitCode::kNoSuchProcess:
+      return "no_such_process";
+    case ExitCode::kNoPermission:
+      return "not_permitted";
+    case ExitCode::kUnsupported:
+      return "not_supported";
+    case ExitCode::kBusy:
+      return "busy";
+    case ExitCode::kGaveUp:
+      return "gave_up";
+    case ExitCode::kSomeFailed:
+      return "some_failed";
+    case ExitCode::kCannotWrite:
+      return "cannot_write";
+    case ExitCode::kBadFile:
+      return "bad_file";
+    case ExitCode::kTargetHarmed:
+      return "target_harmed";
+    case ExitCode::kLeftBehind:
+      return "left_behind";
+    case ExitCode::kInternal:
+      return "internal_error";
+  }
+  return "unknown";
+}
+
+}  // namespace memsnap

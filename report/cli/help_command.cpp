@@ -1,0 +1,69 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "report/cli/command_line.h"
+#include "report/cli/commands.h"
+#include "report/cli/help.h"
+#include "report/cli/option_values.h"
+#include "report/cli/program.h"
+#include "report/cli/version.h"
+
+namespace memsnap {
+namespace {
+
+namespace po = boost::program_options;
+
+ExitCode run_help(const Invocation& invocation) {
+  const std::vector<Command> commands = all_commands();
+  if (option_flag(invocation.options, "man")) {
+    invocation.output.write_text(manual_page(commands, version_number()));
+    return ExitCode::kDone;
+  }
+  if (option_flag(invocation.options, "markdown")) {
+    invocation.output.write_text(markdown_help(commands));
+    return ExitCode::kDone;
+  }
+  if (invocation.arguments.empty()) {
+    invocation.output.write_text(overview_help(commands));
+    return ExitCode::kDone;
+  }
+  const std::string& name = invocation.arguments.front();
+  std::vector<std::string> names;
+  for (const Command& command : commands) {
+    names.push_back(command.name);
+    const auto& aliases = command.aliases;
+    if (command.name != name && std::find(aliases.begin(), aliases.end(), name) == aliases.end()) continue;
+    invocation.output.write_text(command_help(command));
+    return ExitCode::kDone;
+  }
+  const std::string meant = nearest_word(name, names);
+  throw Error(ExitCode::kUsage, fmt::format("unknown command '{}'", name),
+              meant.empty() ? "memsnap help lists the commands" : fmt::format("did you mean {}?", meant));
+}
+
+}  // namespace
+
+std::vector<Command> all_commands() {
+  std::vector<Command> commands;
+  for (const auto make : {ps_command, doctor_command, attach_command, snapshot_command, summary_command, tree_command,
+                          info_command, help_command}) {
+    commands.push_back(make());
+  }
+  return commands;
+}
+
+Command help_command() {
+  Command command;
+  command.name = "help";
+  command.summary = "this help, or that of a command";
+  command.arguments = "[COMMAND]";
+  auto add = command.options.add_options();
+  add("man", po::bool_switch(), "the manual page, as troff");
+  add("markdown", po::bool_switch(), "the reference page");
+  command.examples = {{"memsnap help snapshot", "everything about memsnap snapshot"}};
+  command.run = run_help;
+  return command;
+}
+
+}  // namespace memsnap

@@ -1,0 +1,48 @@
+#include "report/cli/report_command.h"
+
+#include <fmt/format.h>
+#include <sys/auxv.h>
+
+#include "report/cli/files.h"
+#include "report/cli/option_values.h"
+#include "report/cli/terminal.h"
+#include "report/cli/value_types.h"
+
+namespace memsnap {
+
+namespace po = boost::program_options;
+
+void add_report_output_options(po::options_description& options) {
+  options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "write the report to FILE")(
+      "force,f", po::bool_switch(), "replace FILE when it exists");
+}
+
+void write_report(const Invocation& invocation, const Report& report) {
+  const auto path = option_value<std::string>(invocation.options, "output");
+  if (!path) return invocation.output.write(report);
+  invocation.output.write_file(report, *path, option_flag(invocation.options, "force"));
+}
+
+std::string directory_of_snapshots() { return default_directory(environment_variable, ::getauxval(AT_SECURE) != 0); }
+
+std::string input_file(const Invocation& invocation) {
+  if (invocation.arguments.size() > 1) {
+    throw Error(ExitCode::kUsage, fmt::format("one FILE at a time, not {}", invocation.arguments.size()), "");
+  }
+  if (invocation.arguments.empty()) return newest_snapshot(directory_of_snapshots());
+  const std::string& file = invocation.arguments.front();
+  if (parse_process_number(file)) {
+    throw Error(ExitCode::kUsage, fmt::format("{} is the number of a process, and a file is wanted", file),
+                fmt::format("./{} is a file; memsnap attach {} looks at the process", file, file));
+  }
+  return file;
+}
+
+SummarySort summary_sort(const std::string& word) {
+  if (word == "count") return SummarySort::kCount;
+  if (word == "retained") return SummarySort::kRetained;
+  if (word == "mean") return SummarySort::kMean;
+  return word == "name" ? SummarySort::kName : SummarySort::kSize;
+}
+
+}  // namespace memsnap

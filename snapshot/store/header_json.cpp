@@ -1,0 +1,172 @@
+#include "snapshot/store/header_json.h"
+
+#include <array>
+
+#include "snapshot/store/json.h"
+
+namespace memsnap {
+namespace {
+
+constexpr std::array<std::string_view, 2> kKinds{"heap", "types"};
+constexpr std::array<std::string_view, 4> kPolicies{"none", "names", "prefix", "hash"};
+
+template <std::size_t N>
+std::optional<std::uint8_t> index_of(const std::array<std::string_view, N>& words, std::string_view word) {
+  for (std::uint8_t i = 0; i < N; ++i) {
+    if (words[i] == word) return i;
+  }
+  return std::nullopt;
+}
+
+// One list of the fields for both directions: `Io` writes them or reads them.
+template <typename Io, typename Header>
+void each_field(Io& io, Header& header) {
+  io("tool_version", header.tool_version);
+  io("taken_at_ns", header.taken_at_ns);
+  io("strings_prefix", header.strings_prefix);
+  io("redacted", header.redacted);
+  io("method", header.method);
+  io("fallback_reason", header.fallback_reason);
+  io("consistent", header.consistent);
+  io("partial", header.partial);
+  io("during_collection", header.during_collection);
+  io("target_ended", header.target_ended);
+  io("pause_ms", header.pause_ms);
+  io("walk_ms", header.walk_ms);
+  io("child_cpu_ms", header.child_cpu_ms);
+  io("objects", header.objects);
+  io("edges", header.edges);
+  io("bytes", header.bytes);
+  io("unreadable", header.unreadable);
+  io("skipped", header.skipped);
+  io("orphans", header.orphans);
+  io("orphan_bytes", header.orphan_bytes);
+  io("skipped_types", header.skipped_types);
+  io("python_sizeof_types", header.python_sizeof_types);
+  io("warnings", header.warnings);
+}
+
+template <typename Io, typename Target>
+void each_target_field(Io& io, Target& target) {
+  io("pid", target.pid);
+  io("start_time", target.start_time);
+  io("host", target.host);
+  io("name", target.name);
+  io("command_line", target.command_line);
+  io("executable", target.executable);
+  io("user", target.user);
+  io("container", target.container);
+  io("python", target.python);
+  io("python_hex", target.python_hex);
+  io("uptime_seconds", target.uptime_seconds);
+  io("threads", target.threads);
+}
+
+template <typename Io, typename Memory>
+void each_memory_field(Io& io, Memory& memory) {
+  io("rss", memory.rss);
+  io("pss", memory.pss);
+  io("uss", memory.uss);
+  io("python_objects", memory.python_objects);
+}
+
+class FieldWriter {
+ public:
+  explicit FieldWriter(JsonWriter& json) : json_(json) {}
+
+  void operator()(std::string_view name, const std::string& value) { json_.key(name).text(value); }
+  void operator()(std::string_view name, bool value) { json_.key(name).boolean(value); }
+  void operator()(std::string_view name, double value) { json_.key(name).number(value); }
+  void operator()(std::string_view name, std::int64_t value) { json_.key(name).number(value); }
+  void operator()(std::string_view name, std::int32_t value) { json_.key(name).number(std::int64_t{value}); }
+  void operator()(std::string_view name, std::uint64_t value) { json_.key(name).number(value); }
+  void operator()(std::string_view name, std::uint32_t value) { json_.key(name).number(std::uint64_t{value}); }
+  void operator()(std::string_view name, const std::vector<std::string>& values) {
+    json_.key(name).begin_array();
+    for (const std::string& value : values) json_.text(value);
+    json_.end_array();
+  }
+  void operator()(std::string_view name, const std::vector<NamedCount>& values) {
+    json_.key(name).begin_array();
+    for (const NamedCount& value : values) {
+      json_.begin_object();
+      (*this)("name", value.name);
+      (*this)("count", value.count);
+      (*this)("bytes", value.bytes);
+      json_.end_object();
+    }
+    json_.end_array();
+  }
+
+ private:
+  JsonWriter& json_;
+};
+
+class FieldReader {
+ public:
+  explicit FieldReader(const JsonValue& json) : json_(json) {}
+
+  void operator()(std::string_view name, std::string& value) { value = json_[name].text(); }
+  void operator()(std::string_view name, bool& value) { value = json_[name].boolean(value); }
+  void operator()(std::string_view name, double& value) { value = json_[name].real(); }
+  void operator()(std::string_view name, std::int64_t& value) { value = json_[name].signed_number(); }
+  void operator()(std::string_view name, std::int32_t& value) {
+    value = static_cast<std::int32_t>(json_[name].signed_number());
+  }
+  void operator()(std::string_view name, std::uint64_t& value) { value = json_[name].unsigned_number(); }
+  void operator()(std::string_view name, std::uint32_t& value) {
+    value = static_cast<std::uint32_t>(json_[name].unsigned_number());
+  }
+  void operator()(std::string_view name, std::vector<std::string>& values) {
+    for (const JsonValue& item : json_[name].items()) values.push_back(item.text());
+  }
+  void operator()(std::string_view name, std::vector<NamedCount>& values) {
+    for (const JsonValue& item : json_[name].items()) {
+      values.push_back({.name = item["name"].text(),
+                        .count = item["count"].unsigned_number(),
+                        .bytes = item["bytes"].unsigned_number()});
+    }
+  }
+
+ private:
+  const JsonValue& json_;
+};
+
+}  // namespace
+
+std::string header_to_json(const SnapshotHeader& header) {
+  JsonWriter json;
+  FieldWriter write(json);
+  json.begin_object();
+  json.key("kind").text(kKinds.at(static_cast<std::size_t>(header.kind)));
+  json.key("strings").text(kPolicies.at(static_cast<std::size_t>(header.strings)));
+  each_field(write, header);
+  json.key("target").begin_object();
+  each_target_field(write, header.target);
+  json.end_object();
+  json.key("memory").begin_object();
+  each_memory_field(write, header.memory);
+  json.end_object();
+  json.end_object();
+  return json.result();
+}
+
+std::optional<SnapshotHeader> header_from_json(std::string_view text) {
+  const auto json = JsonValue::parse(text);
+  if (!json) return std::nullopt;
+  const auto kind = index_of(kKinds, (*json)["kind"].text());
+  const auto policy = index_of(kPolicies, (*json)["strings"].text());
+  if (!kind || !policy) return std::nullopt;
+  SnapshotHeader header;
+  header.kind = static_cast<SnapshotKind>(*kind);
+  header.strings = static_cast<StringsPolicy>(*policy);
+  FieldReader read(*json);
+  each_field(read, header);
+  FieldReader read_target((*json)["target"]);
+  each_target_field(read_target, header.target);
+  FieldReader read_memory((*json)["memory"]);
+  each_memory_field(read_memory, header.memory);
+  return header;
+}
+
+}  // namespace memsnap

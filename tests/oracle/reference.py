@@ -1,0 +1,266 @@
+"""The reference that a snapshot is compared with: every object of this interpreter, found from inside, with its size.
+
+It runs in a forked child of the target, so that the heap it looks at is the target's at that moment and whatever it makes
+while looking is nobody's but its own. It starts from the collector's lists and follows gc.get_referents(), and adds what no
+tp_traverse shows: keys of dicts, parts of code objects, of static types, of descriptors, of ranges, patterns and matches,
+time zones, and the local variables of running frames. It never asks an object for something that is made, or remembered,
+by asking (__dict__, co_varnames, __qualname__ of a descriptor); where there is no other way it reads the word.
+
+Works on CPython 3.8 to 3.15. serve() is what the target waits in; a line of JSON is the answer.
+"""
+
+import ctypes
+import datetime
+import gc
+import os
+import re
+import struct
+import sys
+import types
+
+# With the GIL held and without Python's own handlers: the child keeps the other threads' frames as they are.
+_fork = ctypes.PyDLL(None).fork
+_WORD = 8
+_HAVE_GC = 1 << 14
+_HEAP_TYPE = 1 << 9
+_PREHEADER = (1 << 3 | 1 << 4) if sys.version_info >= (3, 12) else 0
+
+_type_dict = type.__dict__["__dict__"].__get__
+_type_module = type.__dict__["__module__"].__get__
+_type_qualname = type.__dict__["__qualname__"].__get__
+_type_mro = type.__dict__["__mro__"].__get__
+_type_bases = type.__dict__["__bases__"].__get__
+_type_base = type.__dict__["__base__"].__get__
+_type_flags = type.__dict__["__flags__"].__get__
+_type_name = type.__dict__["__name__"].__get__
+
+_datetime_zone = datetime.datetime.tzinfo.__get__
+_time_zone = datetime.time.tzinfo.__get__
+
+_DESCRIPTORS = (types.MethodDescriptorType, types.MemberDescriptorType, types.GetSetDescriptorType,
+                types.WrapperDescriptorType, types.ClassMethodDescriptorType)
+
+
+def _word(obj, offset):
+    return ctypes.c_size_t.from_address(id(obj) + offset).value
+
+
+def _object_at(obj, offset):
+    """The object a field points to, as a list: empty for NULL."""
+    address = _word(obj, offset)
+    return [ctypes.cast(address, ctypes.py_object).value] if address else []
+
+
+def _offset_of(obj, part):
+    """Where in its C struct an object points to a part that is known otherwise."""
+    for offset in range(16, type(obj).__basicsize__, _WORD):
+        if _word(obj, offset) == id(part):
+            return offset
+    raise LookupError("%r does not point to %r" % (type(obj), part))
+
+
+def _code_parts(code):
+    parts = [code.co_consts, code.co_names, code.co_filename, code.co_name]
+    if sys.version_info < (3, 11):
+        parts += [code.co_code, code.co_varnames, code.co_freevars, code.co_cellvars]
+        parts.append(code.co_linetable if sys.version_info >= (3, 10) else code.co_lnotab)
+    else:
+        parts += [code.co_qualname, code.co_linetable, code.co_exceptiontable]
+        # Names and kinds of all variables stand before the file's name and have no attribute of their own.
+        filename = _offset_of(code, code.co_filename)
+        names, kinds = _object_at(code, filename - 2 * _WORD), _object_at(code, filename - _WORD)
+        assert type(names[0]) is tuple and type(kinds[0]) is bytes and len(names[0]) == len(kinds[0])
+        parts += names + kinds
+    return parts
+
+
+def _type_parts(cls):
+    if _type_dict(cls) is None:  # a static type that was never made ready: its bases and mro are NULL
+        return [_type_base(cls)]
+    parts = list(gc.get_referents(_type_dict(cls))) + [_type_mro(cls), _type_bases(cls), _type_base(cls)]
+    if _type_flags(cls) & _HEAP_TYPE:
+        parts += [_type_name(cls), _type_qualname(cls)]
+    return parts
+
+
+def _descriptor_parts(descriptor):
+    # {head, d_type, d_name, d_qualname}: the last is made when it is first asked for.
+    assert _word(descriptor, 24) == id(descriptor.__name__)
+    return _object_at(descriptor, 24) + _object_at(descriptor, 32)
+
+
+def _pattern_parts(pattern):
+    at = _offset_of(pattern, pattern.pattern)
+    return _object_at(pattern, at - 2 * _WORD) + _object_at(pattern, at - _WORD) + [pattern.pattern]
+
+
+def _match_parts(match):
+    at = _offset_of(match, match.string)
+    return [match.string, match.re] + _object_at(match, at + _WORD)
+
+
+def _struct_parts(packer):
+    for offset in range(16, type(packer).__basicsize__, _WORD):
+        if offset == 40:
+            found = _object_at(packer, offset)
+            assert type(found[0]) is bytes and found[0].decode() == packer.format
+            return found
+    return []
+
+
+def _range_parts(numbers):
+    return [part for offset in range(16, 48, _WORD) for part in _object_at(numbers, offset)]
+
+
+_EXTRA = {
+    dict: lambda obj: list(dict.keys(obj)),
+    type: _type_parts,
+    types.CodeType: _code_parts,
+    re.Pattern: _pattern_parts,
+    re.Match: _match_parts,
+    struct.Struct: _struct_parts,
+    range: _range_parts,
+    datetime.datetime: lambda obj: [_datetime_zone(obj)],
+    datetime.time: lambda obj: [_time_zone(obj)],
+    datetime.timezone: lambda obj: list(obj.__getinitargs__()),
+    types.GeneratorType: lambda obj: [obj.__name__, obj.__qualname__],
+    types.CoroutineType: lambda obj: [obj.__name__, obj.__qualname__],
+    types.AsyncGeneratorType: lambda obj: [obj.__name__, obj.__qualname__],
+}
+_EXTRA.update((kind, _descriptor_parts) for kind in _DESCRIPTORS)
+
+
+def _frame_objects():
+    """What the running frames of all threads hold. Up to 3.10 a frame is an object itself; later ones are made by asking."""
+    found = []
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            if frame.f_code not in _OWN_CODE:
+                if sys.version_info < (3, 11):
+                    found.append(frame)
+                else:
+                    found += [frame.f_code, frame.f_globals, frame.f_builtins]
+                    if frame.f_locals is not frame.f_globals:
+                        found += list(frame.f_locals.values())
+            frame = frame.f_back
+    return found
+
+
+def _closure(excluded):
+    gc.disable()
+    gc.unfreeze()  # get_objects() does not show the permanent generation
+    excluded[id(excluded)] = excluded
+    todo = gc.get_objects()
+    frame = sys._getframe()
+    while frame is not None and frame.f_code in _OWN_CODE:
+        excluded[id(frame)] = frame
+        frame = frame.f_back
+    del frame
+    todo += _frame_objects()
+    seen = {}
+    handlers = {}
+    get_referents, handler_of = gc.get_referents, _handler_of
+    while todo:
+        fresh = []
+        for obj in todo:
+            key = id(obj)
+            if key in seen or key in excluded:
+                continue
+            seen[key] = obj
+            fresh.append(obj)
+        todo = []
+        for start in range(0, len(fresh), 10000):
+            todo += get_referents(*fresh[start:start + 10000])
+        for obj in fresh:
+            kind = type(obj)
+            try:
+                handler = handlers[kind]
+            except KeyError:
+                handler = handlers[kind] = handler_of(kind)
+                todo.append(kind)
+            if handler is not None:
+                todo += handler(obj)
+    return seen
+
+
+def _handler_of(kind):
+    for base in _type_mro(kind) or ():
+        if base in _EXTRA:
+            return _EXTRA[base]
+    return None
+
+
+def _name(kind):
+    module = _type_module(kind)
+    return "%s.%s" % (module if isinstance(module, str) else "?", _type_qualname(kind))
+
+
+def _size_function(kind):
+    """sys.getsizeof, or for a __sizeof__ written in Python what the next built-in one says, with the collector's header."""
+    found = [_type_dict(base)["__sizeof__"] for base in _type_mro(kind) or () if "__sizeof__" in _type_dict(base)]
+    built_in = [method for method in found if isinstance(method, types.MethodDescriptorType)]
+    if found and found[0] is built_in[0]:
+        return sys.getsizeof
+    method = built_in[0] if built_in else object.__sizeof__  # a static type that was never made ready has no mro
+    flags = _type_flags(kind)
+    header = (16 if flags & _HAVE_GC else 0) + (16 if flags & _PREHEADER else 0)
+    return lambda obj: method(obj) + header
+
+
+def _measure(seen):
+    """{type name: [count, bytes]}, and one object a line for those who look for a difference."""
+    by_kind = {}
+    functions = {}
+    for obj in seen.values():
+        kind = type(obj)
+        entry = by_kind.get(kind)
+        if entry is None:
+            entry = by_kind[kind] = [0, 0]
+            functions[kind] = _size_function(kind)
+        entry[0] += 1
+        entry[1] += functions[kind](obj)
+    return by_kind
+
+
+def _answer(excluded, out, objects_to):
+    try:
+        seen = _closure(excluded)
+        totals = {}
+        for kind, (count, size) in _measure(seen).items():
+            entry = totals.setdefault(_name(kind), [0, 0])
+            entry[0] += count
+            entry[1] += size
+        import json
+        text = json.dumps(totals)
+        if objects_to:
+            with open(objects_to, "w") as listing:
+                for key, obj in seen.items():
+                    kind = type(obj)
+                    listing.write("%x %s %d\n" % (key, _name(kind), _size_function(kind)(obj)))
+    except BaseException:
+        import traceback
+        text = traceback.format_exc().replace("\n", "\\n")
+    with open(out, "w", closefd=False) as stream:
+        stream.write(text + "\n")
+
+
+_OWN_CODE = (_frame_objects.__code__, _closure.__code__, _answer.__code__)
+
+
+def serve(objects_to=None):
+    """Waits for commands of one byte on standard input: r, answer with the reference; q, end."""
+    read, write, fork, waitpid = os.read, os.write, _fork, os.waitpid
+    write(1, b"ready\n")
+    command = pid = None
+    while True:
+        command = read(0, 1)
+        if command == b"r":
+            pid = fork()
+            if pid == 0:
+                _answer({id(command): command}, 1, objects_to)
+                os._exit(0)
+            if waitpid(pid, 0)[1]:
+                write(1, b"the child that looks at the heap died\n")
+        elif command == b"q" or not command:
+            os._exit(0)
+        command = pid = None

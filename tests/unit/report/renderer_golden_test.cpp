@@ -1,0 +1,157 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "report/info_report.h"
+#include "report/json_output.h"
+#include "report/renderer.h"
+#include "report/snapshot_facts.h"
+#include "report/summary_report.h"
+#include "tests/unit/report/planted.h"
+
+namespace memsnap {
+namespace {
+
+std::string rendered(const Renderer& renderer, const Report& report) {
+  std::ostringstream out;
+  renderer.render(report, out);
+  return out.str();
+}
+
+// Compares with the committed text. MEMSNAP_UPDATE_GOLDEN=1 writes it instead: read the difference before committing.
+void expect_golden(const std::string& name, const std::string& text) {
+  const std::string path = std::string(MEMSNAP_SOURCE_DIR) + "/tests/golden/" + name;
+  if (std::getenv("MEMSNAP_UPDATE_GOLDEN") != nullptr) {
+    std::ofstream(path, std::ios::binary) << text;
+    return;
+  }
+  std::ifstream file(path, std::ios::binary);
+  ASSERT_TRUE(file) << path;
+  std::ostringstream golden;
+  golden << file.rdbuf();
+  EXPECT_EQ(text, golden.str()) << path;
+}
+
+bool is_mark(std::uint32_t code) {
+  return code == 0x61C || (code >= 0x200E && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
+         (code >= 0x2066 && code <= 0x2069);
+}
+
+// Nothing that a terminal acts on, but for line ends: no controls, no direction marks, no broken UTF-8.
+void expect_harmless(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = utf8_sequence_length(text);
+    ASSERT_NE(length, 0u) << "invalid UTF-8";
+    const std::uint32_t code = utf8_code_point(text);
+    const bool line_end = code == '\n' || (code == '\r' && text.starts_with("\r\n"));
+    ASSERT_TRUE(line_end || (code >= 0x20 && (code < 0x7F || code >= 0xA0))) << "control character " << code;
+    ASSERT_FALSE(is_mark(code)) << "direction mark " << code;
+    text.remove_prefix(length);
+  }
+}
+
+Report planted_report() {
+  Report report = make_summary(planted_snapshot(), {});
+  report.tree = planted_tree();
+  return report;
+}
+
+TEST(RendererGolden, PlainSummaryAsText) {
+  const std::string text = rendered(TextRenderer({}), make_summary(shop_snapshot(), {}));
+
+  expect_golden("summary.txt", text);
+}
+
+TEST(RendererGolden, PlainSummaryAsJson) {
+  const std::string text = rendered(JsonRenderer(), make_summary(shop_snapshot(), {}));
+
+  expect_golden("summary.json", text);
+}
+
+TEST(RendererGolden, TypesOnlySummaryHasNoRetainedColumn) {
+  Snapshot snapshot = shop_snapshot();
+  snapshot.header.kind = SnapshotKind::kTypes;
+
+  const std::string text = rendered(TextRenderer({}), make_summary(snapshot, {}));
+
+  expect_golden("summary_types.txt", text);
+}
+
+TEST(RendererGolden, PlantedTextIsHarmlessOnATerminal) {
+  const std::string text = rendered(TextRenderer({}), planted_report());
+
+  expect_harmless(text);
+  expect_golden("planted.txt", text);
+}
+
+TEST(RendererGolden, PlantedTextIsCutAndHarmlessInANarrowTerminal) {
+  TextStyle style;
+  style.width = 64;
+  style.ascii = true;
+
+  const std::string text = rendered(TextRenderer(style), planted_report());
+
+  expect_harmless(text);
+  expect_golden("planted_narrow.txt", text);
+}
+
+TEST(RendererGolden, OwnColoursAreTheOnlyEscapeSequences) {
+  TextStyle style;
+  style.color = true;
+
+  std::string text = rendered(TextRenderer(style), planted_report());
+
+  for (const std::string_view own : {"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[33m", "\x1b[31m"}) {
+    for (std::size_t at = 0; (at = text.find(own)) != std::string::npos;) text.erase(at, own.size());
+  }
+  expect_harmless(text);
+  EXPECT_EQ(text, rendered(TextRenderer({}), planted_report()));
+}
+
+TEST(RendererGolden, PlantedTextIsHarmlessInJson) {
+  const std::string text = rendered(JsonRenderer(), planted_report());
+
+  expect_harmless(text);
+  expect_golden("planted.json", text);
+}
+
+TEST(RendererGolden, PlantedTextIsHarmlessInJsonLines) {
+  const std::string text = rendered(JsonLinesRenderer(), planted_report());
+
+  expect_harmless(text);
+  expect_golden("planted.jsonl", text);
+}
+
+TEST(RendererGolden, PlantedTextIsHarmlessInCsv) {
+  Report tree_only = planted_report();
+  tree_only.table.reset();
+
+  const std::string table = rendered(CsvRenderer(), planted_report());
+  const std::string tree = rendered(CsvRenderer(), tree_only);
+
+  expect_harmless(table);
+  expect_harmless(tree);
+  expect_golden("planted_table.csv", table);
+  expect_golden("planted_tree.csv", tree);
+}
+
+TEST(RendererGolden, PlantedTextIsHarmlessInInfoAndSnapshot) {
+  const FileFacts file{"/tmp/" + std::string(kRed) + ".msnap", 65000000, 1, false, {{std::string(kC1), 1, 2, 3, true, false}}};
+  const Report info = make_info(planted_snapshot().header, file);
+  const Report snapshot = make_snapshot_report(planted_snapshot().header, SavedFile{file.path, file.bytes},
+                                               {std::string(kLines)});
+
+  const std::string text = rendered(TextRenderer({}), info) + rendered(TextRenderer({}), snapshot);
+  const std::string json = rendered(JsonRenderer(), info) + rendered(JsonRenderer(), snapshot);
+
+  expect_harmless(text);
+  expect_harmless(json);
+  expect_golden("planted_info.txt", text);
+  expect_golden("planted_info.json", json);
+}
+
+}  // namespace
+}  // namespace memsnap
