@@ -108,4 +108,11 @@ bool add_ctypes_parts(const Memory& memory, const HeapLayout& layout, std::uint6
   return true;
 }
 
+template <class Memory>
+bool add_stg_dict_parts(const Memory& memory, const HeapLayout& layout, std::uint64_t object, SizeSum& sum) {
+  constexpr std::uint64_t kTail = 48;  // behind PyDictObject
+  sum.add(144);                        // StgDict.__sizeof__ counts its tail twice
+  return add_ctypes_parts(memory, layout, object + kTail, sum);
+}
+
 }  // namespace memsnap::walker
