@@ -12,6 +12,7 @@
 #include "snapshot/analysis/containment_groups.h"
 #include "snapshot/analysis/node_names.h"
 #include "snapshot/analysis/ownership.h"
+#include "snapshot/analysis/shared_names.h"
 
 namespace memsnap {
 namespace {
@@ -131,10 +132,29 @@ class ContainmentBuilder {
         if (root.name != 0) member_names_.emplace(node, root.name);
       }
     }
+    name_big_members(groups);
     for (const Group& group : groups) {
       if (!group.nodes.empty()) tops.push_back(build_group(group));
     }
     return tops;
+  }
+
+  // Those that may get a line of their own.
+  void name_big_members(const std::vector<Group>& groups) {
+    constexpr std::size_t kMost = 1024;
+    std::vector<NodeIndex> big;
+    for (const Group& group : groups) {
+      for (const NodeIndex node : group.nodes) {
+        if (graph_.retained[node] >= smallest_ && member_names_.count(node) == 0) big.push_back(node);
+      }
+    }
+    const std::size_t count = std::min(big.size(), kMost);
+    std::partial_sort(
+        big.begin(), big.begin() + static_cast<std::ptrdiff_t>(count), big.end(), [&](NodeIndex a, NodeIndex b) {
+          return graph_.retained[a] != graph_.retained[b] ? graph_.retained[a] > graph_.retained[b] : a < b;
+        });
+    big.resize(count);
+    shared_names_ = name_shared(graph_, names_, big);
   }
 
   TreeNode build_root(const Root& root) {
@@ -183,6 +203,8 @@ class ContainmentBuilder {
     if (siblings.many_keys) return NodeNames::label_of_many(siblings.kind);
     if (is_frame(siblings.nodes.front())) return line.note.empty() ? "frame" : "frame " + line.note;
     if (siblings.kind == LinkKind::kMember && (siblings.key & kUnnamedMember) != 0) {
+      const auto name = shared_names_.find(siblings.nodes.front());
+      if (name != shared_names_.end()) return name->second;
       return line.note.empty() ? "(unnamed)" : line.note;
     }
     return names_.label(siblings.kind, siblings.key);
@@ -275,6 +297,7 @@ class ContainmentBuilder {
   DominatedNodes below_;
   BitSet placed_;  // nodes that have a line, or are left out of all
   std::unordered_map<NodeIndex, StringId> member_names_;
+  std::unordered_map<NodeIndex, std::string> shared_names_;
   std::optional<StringId> dict_field_, back_field_;
   std::vector<bool> frame_types_;
   std::uint32_t depth_;

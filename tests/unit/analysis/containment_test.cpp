@@ -161,6 +161,18 @@ TEST(Containment, GroupsOtherRootsAndWhatIsShared) {
   EXPECT_EQ(child(tree, "unknown: only C refers to it").retained, built.size[lost]);
 }
 
+TEST(Containment, NamesWhatIsSharedByAVariableOfAModule) {
+  Shop shop(0);
+  const NodeIndex other = shop.graph.node("builtins.module", 10);
+  const NodeIndex list = shop.graph.node("builtins.list", 90);
+  shop.graph.edge(other, list);
+  shop.graph.entry(shop.dict, shop.graph.text("ROWS"), list);
+  shop.graph.root(other, RootKind::kModule, "other");
+  const TreeNode tree = shop.tree();
+
+  EXPECT_EQ(child(child(tree, "shared: several owners"), "shop.cart.ROWS").size, 90u);
+}
+
 TEST(Containment, NamesFunctionsByWhatTheyAre) {
   Shop shop(0);
   const NodeIndex function = shop.graph.node("builtins.function", 150);
