@@ -22,7 +22,7 @@ ExitCode run_summary(const Invocation& invocation) {
   options.rows = option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{25}).value;
   options.min_percent = option_value<Percent>(invocation.options, "min").value_or(Percent{}).value;
   options.sort = summary_sort(option_value<std::string>(invocation.options, "sort").value_or("size"));
-  write_report(invocation, make_summary(load_snapshot(input_file(invocation), kPartTypes), options));
+  write_report(invocation, make_summary(load_checked(input_file(invocation), kPartTypes), options));
   return ExitCode::kDone;
 }
 
@@ -32,7 +32,7 @@ ExitCode run_tree(const Invocation& invocation) {
   limits.min_percent = option_value<Percent>(invocation.options, "min").value_or(Percent{limits.min_percent}).value;
   limits.max_children =
       option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{limits.max_children}).value;
-  write_report(invocation, make_tree(load_snapshot(input_file(invocation), kPartsTree), limits));
+  write_report(invocation, make_tree(load_checked(input_file(invocation), kPartsTree), limits));
   return ExitCode::kDone;
 }
 

@@ -22,8 +22,8 @@ struct Unit {
   double factor;
 };
 
-constexpr std::array<Unit, 6> kDurations{
-    {{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}}};
+constexpr std::array<Unit, 7> kDurations{
+    {{"", 1e3}, {"us", 1e-3}, {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}}};
 
 constexpr double kKibi = 1024;
 constexpr std::array<Unit, 19> kSizes{{{"", 1},

@@ -134,7 +134,12 @@ class Planner {
     if (state.native_thread_id != 0) thread.name += fmt::format(" (tid {})", state.native_thread_id);
     if (interpreter.id != 0) thread.name += fmt::format(" (interpreter {})", interpreter.id);
     for_each_frame(memory_, python_, state, [&](const RunningFrame& frame) {
-      if (frame.kind != FrameKind::kGenerator) thread.frames.push_back(frame.address);
+      if (frame.kind == FrameKind::kGenerator) {
+        thread.objects.push_back(frame.address - layout_.generator.frame);
+      } else if (frame.kind !=
+                 FrameKind::kInterpreter) {  // that one has no locals, and its other fields are not filled
+        thread.frames.push_back(frame.address);
+      }
     });
     add_thread_objects(state, thread);
     plan_.threads.push_back(std::move(thread));
