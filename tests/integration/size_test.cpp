@@ -122,7 +122,8 @@ class Oracle {
 
 std::string from_hex(const std::string& hex) {
   std::string text;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) text += static_cast<char>(std::stoul(hex.substr(i, 2), nullptr, 16));
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+    text += static_cast<char>(std::stoul(hex.substr(i, 2), nullptr, 16));
   return text;
 }
 
@@ -154,7 +155,8 @@ struct View {
   TypeTable types{memory, layout, strings};
 };
 
-// Names of types whose objects are not what sys.getsizeof says, and why. Empty but for what cannot be read from outside.
+// Names of types whose objects are not what sys.getsizeof says, and why. Empty but for what cannot be read from
+// outside.
 const std::set<std::string>& known_differences() {
   static const std::set<std::string> names;
   return names;
