@@ -25,8 +25,8 @@ struct NamedFact {
 };
 
 // Writes JSON as it is told, without building a document. Text may be any bytes: what is not UTF-8 becomes U+FFFD and
-// the member is followed by another, "<key>_b64", with the bytes themselves. Control characters and marks that change the
-// direction of text are written as \u escapes, so that a document shown on a terminal cannot act on it.
+// the member is followed by another, "<key>_b64", with the bytes themselves. Control characters and marks that change
+// the direction of text are written as \u escapes, so that a document shown on a terminal cannot act on it.
 class JsonOutput {
  public:
   explicit JsonOutput(std::ostream& out) : out_(out) {}

@@ -61,9 +61,9 @@ struct Table {
   std::string key;       // of the array in JSON: "types"
   std::string row_kind;  // of a line in JSONL: "type"
   std::vector<Column> columns;
-  std::vector<std::vector<Cell>> rows;        // as many cells as columns
-  std::vector<std::size_t> machine_columns;   // which columns JSON and CSV have, and in which order
-  std::vector<Emphasis> emphasis;             // of each row; may be shorter than rows
+  std::vector<std::vector<Cell>> rows;       // as many cells as columns
+  std::vector<std::size_t> machine_columns;  // which columns JSON and CSV have, and in which order
+  std::vector<Emphasis> emphasis;            // of each row; may be shorter than rows
 };
 
 struct Tree {

@@ -29,8 +29,7 @@ Line warning(std::string text) { return Line().text("  " + std::move(text), Emph
 FactArray named_counts(const std::vector<NamedCount>& names) {
   FactArray array;
   for (const NamedCount& entry : names) {
-    array.push_back({FactObject{
-        {"type", {entry.name}}, {"count", {entry.count}}, {"bytes", {entry.bytes}}}});
+    array.push_back({FactObject{{"type", {entry.name}}, {"count", {entry.count}}, {"bytes", {entry.bytes}}}});
   }
   return array;
 }
@@ -103,7 +102,8 @@ std::vector<Line> caveats(const SnapshotHeader& header) {
   }
   if (header.target_ended) lines.push_back(warning("the process ended while its copy was walked"));
   if (header.unreadable != 0) {
-    lines.push_back(warning("").count(header.unreadable).text(" references led to nothing readable, and were left out"));
+    lines.push_back(
+        warning("").count(header.unreadable).text(" references led to nothing readable, and were left out"));
   }
   if (header.skipped != 0) {
     Line line = warning("");
@@ -112,8 +112,12 @@ std::vector<Line> caveats(const SnapshotHeader& header) {
     lines.push_back(std::move(line));
   }
   if (header.orphans != 0) {
-    lines.push_back(Line().text("  ").count(header.orphans).text(" objects (").bytes(header.orphan_bytes).text(
-        ") are reached only from C, or from nothing"));
+    lines.push_back(Line()
+                        .text("  ")
+                        .count(header.orphans)
+                        .text(" objects (")
+                        .bytes(header.orphan_bytes)
+                        .text(") are reached only from C, or from nothing"));
   }
   if (!header.python_sizeof_types.empty()) {
     Line line;
@@ -142,10 +146,8 @@ FactObject target_facts(const TargetInfo& target) {
 }
 
 FactObject memory_facts(const MemoryTotals& memory) {
-  return {{"rss", {memory.rss}},
-          {"pss", {memory.pss}},
-          {"uss", {memory.uss}},
-          {"python_objects", {memory.python_objects}}};
+  return {
+      {"rss", {memory.rss}}, {"pss", {memory.pss}}, {"uss", {memory.uss}}, {"python_objects", {memory.python_objects}}};
 }
 
 FactObject totals_facts(const SnapshotHeader& header) {

@@ -107,7 +107,8 @@ Report make_summary(const Snapshot& snapshot, const SummaryOptions& options) {
   if (hidden != 0) {
     Line line;
     line.text(" + ").count(hidden).text(hidden == 1 ? " more type: " : " more types: ").bytes(hidden_bytes);
-    report.between.push_back(line.text(options.min_percent > 0 ? "      -n 0 --min 0 shows all" : "      -n 0 shows all"));
+    report.between.push_back(
+        line.text(options.min_percent > 0 ? "      -n 0 --min 0 shows all" : "      -n 0 shows all"));
   }
   return report;
 }

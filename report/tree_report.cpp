@@ -30,8 +30,8 @@ Report make_tree(const Snapshot& snapshot, const TreeLimits& limits) {
   tree.roots = std::move(all.children);
   tree.hidden_count = all.hidden_count;
   tree.hidden_retained = all.hidden_retained;
-  report.facts.push_back({"hidden", {FactObject{{"count", {tree.hidden_count}},
-                                                       {"retained", {tree.hidden_retained}}}}});
+  report.facts.push_back(
+      {"hidden", {FactObject{{"count", {tree.hidden_count}}, {"retained", {tree.hidden_retained}}}}});
   report.tree = std::move(tree);
   return report;
 }

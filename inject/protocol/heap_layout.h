@@ -104,14 +104,15 @@ struct HeapLayout {
     std::uint16_t static_type_size, static_type_dict, static_type_subclasses;
     std::uint32_t objects[24];  // PyObject* members that no other field names, then 0
   } interpreter;
-  struct Sizes {  // what only object_size needs, see sizes_for(); 0: not in this release
+  struct Sizes {                        // what only object_size needs, see sizes_for(); 0: not in this release
     std::uint8_t refcnt_bytes;          // 8 to 3.11, then 4: the upper half holds flags
     std::uint8_t zero_has_a_digit;      // int.__sizeof__ counts at least one digit (3.11+)
     std::uint8_t static_types_have_gc;  // sys.getsizeof adds a GC header that static types do not have (3.11, 3.12)
     std::uint8_t code_opcache_size;     // offset of co_opcache_size, one byte (to 3.10)
     std::uint8_t bytearray_header;      // the buffer is a bytes object, whose header is counted too (3.15+)
     std::uint8_t queue_capacity;        // offset of the ring buffer's capacity in a SimpleQueue (3.15+)
-    std::uint16_t stg_length, stg_elements, stg_format, stg_ndim;  // ctypes: from the start of StgInfo or StgDict's tail
+    std::uint16_t stg_length, stg_elements, stg_format,
+        stg_ndim;  // ctypes: from the start of StgInfo or StgDict's tail
   } sizes = {};
   struct Runtime {
     std::uint32_t size, interpreters_head, interpreters_main, gc;  // gc: 3.8 only, where the collector is per process

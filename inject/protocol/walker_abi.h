@@ -94,10 +94,13 @@ struct TypeRecord {
   std::uint32_t member_begin;  // into the member table
   std::uint16_t member_count;
   TypeKind kind;
-  // kStructSequence: number of fields, hidden ones too. kDict: 1 for ctypes' StgDict (to 3.12). kType: for a metatype of
-  // ctypes (3.13+) the offset of StgInfo in the type object.
+  // kStructSequence: number of fields, hidden ones too. kDict: 1 for ctypes' StgDict (to 3.12). kType: for a metatype
+  // of ctypes (3.13+) the offset of StgInfo in the type object. kLeaf, kGeneric, kBytes: bytes that numpy scalars count
+  // beyond basicsize, or kSizedByObSize.
   std::uint32_t extra;
 };
+
+inline constexpr std::uint32_t kSizedByObSize = 0xffffffff;
 
 // An object reference at a fixed offset of an instance: from tp_members (__slots__ of heap types too).
 struct MemberRecord {

@@ -99,13 +99,23 @@ bool add_ctypes_parts(const Memory& memory, const HeapLayout& layout, std::uint6
     return false;
   }
   sum.add_signed(dimensions, 8);
-  if (elements != 0) sum.add_signed(length + 1, 8);
+  if (elements != 0) {
+    sum.add(8);  // the end of the list
+    sum.add_signed(length, 8);
+  }
   char c = 1;
   for (std::uint64_t i = 0; format != 0 && c != 0 && i < kMaxFormat; ++i) {
     if (!memory.read(format + i, &c)) return false;
     sum.add(1);
   }
   return true;
+}
+
+template <class Memory>
+bool add_stg_dict_parts(const Memory& memory, const HeapLayout& layout, std::uint64_t object, SizeSum& sum) {
+  constexpr std::uint64_t kTail = 48;  // behind PyDictObject
+  sum.add(144);                        // StgDict.__sizeof__ counts its tail twice
+  return add_ctypes_parts(memory, layout, object + kTail, sum);
 }
 
 }  // namespace memsnap::walker

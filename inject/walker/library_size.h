@@ -102,7 +102,7 @@ bool add_decimal_parts(const Memory& memory, std::uint64_t object, SizeSum& sum)
 template <class Memory>
 bool add_struct_parts(const Memory& memory, std::uint64_t object, SizeSum& sum) {
   constexpr std::uint64_t kCodes = 32;  // s_codes
-  constexpr std::uint64_t kCode = 32;  // formatcode; the list ends with one whose first word is NULL
+  constexpr std::uint64_t kCode = 32;   // formatcode; the list ends with one whose first word is NULL
   constexpr std::uint64_t kLimit = 1u << 20;
   std::uint64_t codes = 0;
   std::uint64_t definition = 1;

@@ -375,7 +375,7 @@ class ObjectScan {
   void scan_instance(const TypeRecord& type, std::uint64_t object) {
     if ((type.flags & kTypeManagedDict) != 0) return scan_managed(type, object);
     if (type.dict_offset > 0) {
-      if (type.kind != TypeKind::kFunction)
+      if (type.kind != TypeKind::kFunction && type.kind != TypeKind::kModule)
         field(word(object + static_cast<std::uint64_t>(type.dict_offset)), FieldName::kDict);
     } else if (type.dict_offset < -1) {  // counted from the end of a variable-sized object
       std::int64_t items = static_cast<std::int64_t>(word(object + layout_.object.ob_size));

@@ -9,9 +9,9 @@
 #include "inject/walker/library_size.h"
 #include "inject/walker/size_sum.h"
 
-// What sys.getsizeof says of an object with the built-in __sizeof__ of its kind. Compiled both into the walker inside the
-// frozen child, where memory.read is a plain load, and outside, where every value may be forged and every read may fail.
-// Freestanding: no calls out, no globals.
+// What sys.getsizeof says of an object with the built-in __sizeof__ of its kind. Compiled both into the walker inside
+// the frozen child, where memory.read is a plain load, and outside, where every value may be forged and every read may
+// fail. Freestanding: no calls out, no globals.
 namespace memsnap::walker {
 
 template <class Memory>
@@ -86,16 +86,22 @@ bool type_size(const Memory& memory, const HeapLayout& layout, const TypeRecord&
   return true;
 }
 
+// As many items as ob_size says.
+template <class Memory>
+bool add_items(const Memory& memory, const HeapLayout& layout, std::uint64_t object, std::uint64_t item_size,
+               SizeSum& sum) {
+  std::int64_t count = 0;
+  if (!memory.read(object + layout.object.ob_size, &count)) return false;
+  sum.add_signed(count, item_size);
+  return true;
+}
+
 // object.__sizeof__: basicsize and items, if the type has any.
 template <class Memory>
 bool plain_size(const Memory& memory, const HeapLayout& layout, const TypeRecord& type, std::uint64_t object,
                 SizeSum& sum) {
   sum.add(type.basic_size);
-  if (type.item_size == 0) return true;
-  std::int64_t count = 0;
-  if (!memory.read(object + layout.object.ob_size, &count)) return false;
-  sum.add_signed(count < 0 && count > -static_cast<std::int64_t>(kMaxObjectSize) ? -count : count, type.item_size);
-  return true;
+  return type.item_size == 0 || add_items(memory, layout, object, type.item_size, sum);
 }
 
 // basicsize, and a number of items of one size that the object itself holds.
@@ -137,11 +143,10 @@ bool set_size(const Memory& memory, const HeapLayout& layout, const TypeRecord& 
 template <class Memory>
 bool add_owned_parts(const Memory& memory, const HeapLayout& layout, const TypeRecord& type, std::uint64_t object,
                      SizeSum& sum) {
-  constexpr std::uint64_t kStgDict = 48;  // behind PyDictObject
   switch (type.kind) {
     case TypeKind::kDict:
       return add_dict_parts(memory, layout, object, sum) &&
-             (type.extra == 0 || add_ctypes_parts(memory, layout, object + kStgDict, sum));
+             (type.extra == 0 || add_stg_dict_parts(memory, layout, object, sum));
     case TypeKind::kOrderedDict:
       return add_ordered_dict_parts(memory, layout, object, sum);
     case TypeKind::kDeque:
@@ -166,6 +171,14 @@ bool add_owned_parts(const Memory& memory, const HeapLayout& layout, const TypeR
     case TypeKind::kCombinations:
     case TypeKind::kPermutations:
       return add_itertools_parts(memory, layout, type.kind, object, sum);
+    case TypeKind::kBytes:  // numpy.bytes_ counts its value twice
+      if (type.extra != kSizedByObSize) return true;
+      return add_items(memory, layout, object, 1, sum);
+    case TypeKind::kLeaf:
+    case TypeKind::kGeneric:
+      if (type.extra == kSizedByObSize) return add_items(memory, layout, object, 1, sum);
+      sum.add(type.extra);
+      return true;
     case TypeKind::kNumpyArray:
       return add_numpy_parts(memory, layout, object, sum);
     default:
@@ -220,8 +233,10 @@ bool object_size(const Memory& memory, const HeapLayout& layout, const TypeRecor
     heap_type = (flags & kHeapType) != 0;
   }
   if (!own_size(memory, layout, type, object, heap_type, sum)) return false;
-  const bool static_type = type.kind == TypeKind::kType && !heap_type;
-  if ((type.flags & kTypeHasGc) != 0 && (!static_type || layout.sizes.static_types_have_gc != 0)) sum.add(kGcHead);
+  // 3.13 leaves the head out for static types whose type is `type` itself.
+  bool without_head = type.kind == TypeKind::kType && !heap_type && layout.sizes.static_types_have_gc == 0;
+  if (layout.sizes.refcnt_bytes == 4 && (type.flags & kTypeExact) == 0) without_head = false;
+  if ((type.flags & kTypeHasGc) != 0 && !without_head) sum.add(kGcHead);
   if ((type.flags & (kTypeManagedDict | kTypeManagedWeak)) != 0) sum.add(layout.instance.pre_header_words, 8);
   return sum.store(size);
 }

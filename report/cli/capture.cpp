@@ -69,9 +69,9 @@ std::int64_t now_ns() {
 }  // namespace
 
 const std::vector<ExitCode>& capture_codes() {
-  static const std::vector<ExitCode> codes{
-      ExitCode::kNoSuchProcess, ExitCode::kNoPermission, ExitCode::kUnsupported, ExitCode::kBusy,       ExitCode::kGaveUp,
-      ExitCode::kSomeFailed,    ExitCode::kCannotWrite,  ExitCode::kTargetHarmed, ExitCode::kLeftBehind};
+  static const std::vector<ExitCode> codes{ExitCode::kNoSuchProcess, ExitCode::kNoPermission, ExitCode::kUnsupported,
+                                           ExitCode::kBusy,          ExitCode::kGaveUp,       ExitCode::kSomeFailed,
+                                           ExitCode::kCannotWrite,   ExitCode::kTargetHarmed, ExitCode::kLeftBehind};
   return codes;
 }
 

@@ -29,8 +29,8 @@ struct Example {
 struct Command {
   std::string name;
   std::vector<std::string> aliases;
-  std::string summary;     // one line
-  std::string arguments;   // "[FILE]"
+  std::string summary;      // one line
+  std::string arguments;    // "[FILE]"
   std::string description;  // paragraphs under the usage; may be empty
   boost::program_options::options_description options;
   std::vector<Example> examples;  // one at least

@@ -55,8 +55,8 @@ void drop_repeated_flags(po::parsed_options& parsed, int& verbosity) {
 Error usage_error(const po::error& error, const po::options_description& options) {
   if (const auto* unknown = dynamic_cast<const po::unknown_option*>(&error)) {
     const std::string name = unknown->get_option_name();
-    const std::string meant = nearest_word(name.substr(std::min(name.find_first_not_of('-'), name.size())),
-                                           long_names(options));
+    const std::string meant =
+        nearest_word(name.substr(std::min(name.find_first_not_of('-'), name.size())), long_names(options));
     return {ExitCode::kUsage, fmt::format("unknown option {}", name),
             meant.empty() ? "--help lists the options" : fmt::format("did you mean --{}?", meant)};
   }
@@ -98,9 +98,8 @@ void read_environment(po::variables_map& values, const po::options_description& 
 
 bool is_option_somewhere(const std::string& name, const std::vector<Command>& commands) {
   if (global_options().find_nothrow(name, false) != nullptr) return true;
-  return std::any_of(commands.begin(), commands.end(), [&](const Command& command) {
-    return command.options.find_nothrow(name, false) != nullptr;
-  });
+  return std::any_of(commands.begin(), commands.end(),
+                     [&](const Command& command) { return command.options.find_nothrow(name, false) != nullptr; });
 }
 
 // `key` is "rows", for every command that has it, or "summary.rows".

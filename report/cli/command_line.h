@@ -36,7 +36,8 @@ struct OptionSources {
   bool trusted = true;                    // false (root, AT_SECURE): the environment does not count
 };
 
-// Options of `command` (nullptr: global ones only). Throws Error kUsage that names the option, the variable or the file.
+// Options of `command` (nullptr: global ones only). Throws Error kUsage that names the option, the variable or the
+// file.
 ParsedOptions parse_options(const SplitLine& line, const Command* command, const std::vector<Command>& commands,
                             const OptionSources& sources);
 

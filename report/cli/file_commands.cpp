@@ -19,19 +19,20 @@ namespace po = boost::program_options;
 
 ExitCode run_summary(const Invocation& invocation) {
   SummaryOptions options;
-  options.rows = option_value<std::uint32_t>(invocation.options, "rows").value_or(25);
+  options.rows = option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{25}).value;
   options.min_percent = option_value<Percent>(invocation.options, "min").value_or(Percent{}).value;
   options.sort = summary_sort(option_value<std::string>(invocation.options, "sort").value_or("size"));
-  write_report(invocation, make_summary(load_snapshot(input_file(invocation), kPartTypes), options));
+  write_report(invocation, make_summary(load_checked(input_file(invocation), kPartTypes), options));
   return ExitCode::kDone;
 }
 
 ExitCode run_tree(const Invocation& invocation) {
   TreeLimits limits;
-  limits.depth = option_value<std::uint32_t>(invocation.options, "depth").value_or(limits.depth);
+  limits.depth = option_value<WholeNumber>(invocation.options, "depth").value_or(WholeNumber{limits.depth}).value;
   limits.min_percent = option_value<Percent>(invocation.options, "min").value_or(Percent{limits.min_percent}).value;
-  limits.max_children = option_value<std::uint32_t>(invocation.options, "rows").value_or(limits.max_children);
-  write_report(invocation, make_tree(load_snapshot(input_file(invocation), kPartsTree), limits));
+  limits.max_children =
+      option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{limits.max_children}).value;
+  write_report(invocation, make_tree(load_checked(input_file(invocation), kPartsTree), limits));
   return ExitCode::kDone;
 }
 
@@ -77,7 +78,7 @@ Command summary_command() {
   auto add = command.options.add_options();
   add("by", one_of("by", {"type"}), "what a row is");
   add("sort", one_of("sort", {"size", "count", "retained", "mean", "name"}), "largest first; default size");
-  add("rows,n", po::value<std::uint32_t>()->value_name("ROWS"), "at most so many rows; 0: all; default 25");
+  add("rows,n", po::value<WholeNumber>()->value_name("ROWS"), "at most so many rows; 0: all; default 25");
   add("min", po::value<Percent>()->value_name("PCT"), "leave out types below PCT of all bytes, own and retained");
   add_report_output_options(command.options);
   command.examples = {{"memsnap summary", "the newest snapshot"},
@@ -99,9 +100,9 @@ Command tree_command() {
       "Without FILE: the newest snapshot of the default directory.";
   auto add = command.options.add_options();
   add("by", one_of("by", {"dominator"}), "what holds means");
-  add("depth", po::value<std::uint32_t>()->value_name("N"), "levels; 0: all; default 8");
+  add("depth", po::value<WholeNumber>()->value_name("N"), "levels; 0: all; default 8");
   add("min", po::value<Percent>()->value_name("PCT"), "leave out what retains less than PCT of all bytes; default 1");
-  add("rows,n", po::value<std::uint32_t>()->value_name("N"), "at most so many below one line; 0: all; default 20");
+  add("rows,n", po::value<WholeNumber>()->value_name("N"), "at most so many below one line; 0: all; default 20");
   add("static", po::bool_switch(), "print and leave (there is no other way yet)");
   add_report_output_options(command.options);
   command.examples = {{"memsnap tree", "the newest snapshot"},

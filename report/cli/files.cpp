@@ -55,7 +55,7 @@ void require_space(const std::string& folder, const std::optional<SizeOrPercent>
   const auto part = [&](double percent) {
     return static_cast<std::uint64_t>(static_cast<double>(space.f_blocks * unit) * percent / 100);
   };
-  const std::uint64_t least = !min_free            ? std::min(kMinFreeBytes, part(kMinFreePercent))
+  const std::uint64_t least = !min_free           ? std::min(kMinFreeBytes, part(kMinFreePercent))
                               : min_free->percent ? part(*min_free->percent)
                                                   : min_free->bytes;
   if (free >= least) return;
@@ -109,8 +109,8 @@ std::string newest_snapshot(const std::string& directory) {
 std::string file_name_part(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                       c == '_' || c == '-';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
     if (plain) {
       out += c;
     } else if (!out.empty() && out.back() != '_') {

@@ -22,12 +22,12 @@ std::string newest_snapshot(const std::string& directory);
 
 // What stands for the letters in a name pattern.
 struct NameParts {
-  pid_t pid = 0;          // %p
-  std::string name;       // %n
-  std::string host;       // %h
+  pid_t pid = 0;             // %p
+  std::string name;          // %n
+  std::string host;          // %h
   std::int64_t time_ns = 0;  // %t, UTC
-  std::string container;  // %c
-  std::string kind;       // %k
+  std::string container;     // %c
+  std::string kind;          // %k
 };
 // Texts of the target lose what does not belong in a file name. Throws Error kUsage for an unknown letter.
 std::string expand_name(std::string_view pattern, const NameParts& parts);

@@ -188,7 +188,8 @@ std::string markdown_help(const std::vector<Command>& commands) {
     if (!command.description.empty()) out += '\n' + command.description + '\n';
     if (!command.options.options().empty()) out += options_table(command.options);
     out += "\n```\n";
-    for (const Example& example : command.examples) out += fmt::format("$ {}    # {}\n", example.command, example.meaning);
+    for (const Example& example : command.examples)
+      out += fmt::format("$ {}    # {}\n", example.command, example.meaning);
     out += "```\n\nExit codes:";
     for (const ExitCode code : codes_of(command)) {
       out += fmt::format(" {} {};", static_cast<int>(code), exit_code_meaning(code));
@@ -202,7 +203,8 @@ std::string markdown_help(const std::vector<Command>& commands) {
 std::string manual_page(const std::vector<Command>& commands, const std::string& version) {
   std::string out = fmt::format(
       ".TH MEMSNAP 1 \"\" \"memsnap {}\"\n.SH NAME\nmemsnap \\- heap snapshots of running CPython processes\n"
-      ".SH SYNOPSIS\n.B memsnap\n[\\fIGLOBAL OPTIONS\\fR] \\fICOMMAND\\fR [\\fIOPTIONS\\fR] [\\fITARGET\\fR | \\fIFILE\\fR]\n",
+      ".SH SYNOPSIS\n.B memsnap\n[\\fIGLOBAL OPTIONS\\fR] \\fICOMMAND\\fR [\\fIOPTIONS\\fR] [\\fITARGET\\fR | "
+      "\\fIFILE\\fR]\n",
       version);
   const auto options_list = [](const po::options_description& options) {
     std::string list;

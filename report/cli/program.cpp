@@ -15,6 +15,7 @@
 #include "report/cli/error_report.h"
 #include "report/cli/help.h"
 #include "report/cli/output.h"
+#include "report/cli/shell_words.h"
 #include "report/cli/signals.h"
 #include "report/cli/stderr_log.h"
 #include "report/cli/terminal.h"
@@ -117,6 +118,18 @@ bool asks_for_json(const std::vector<std::string>& words) {
   return std::any_of(words.begin(), end, [](const std::string& w) { return w == "--json" || w == "--jsonl"; });
 }
 
+// Every failure says what to do about it.
+std::string advice(const Error& error, const std::vector<std::string>& words) {
+  std::string hint = error.hint();
+  if (error.code() == ExitCode::kNoPermission && ::geteuid() != 0) {
+    if (!hint.empty()) hint += '\n';
+    hint += fmt::format("try: sudo {}", shell_command(own_path(), words));
+  }
+  if (hint.empty())
+    hint = error.code() == ExitCode::kUsage ? "memsnap help COMMAND explains the options" : "-v says more";
+  return hint;
+}
+
 class Program {
  public:
   explicit Program(const std::vector<std::string>& words) : words_(words), commands_(all_commands()) {}
@@ -171,8 +184,9 @@ class Program {
     return static_cast<int>(ExitCode::kDone);
   }
 
-  int fail(const Error& error) {
+  int fail(const Error& plain) {
     const int number = SignalGuard::received();
+    const Error error(plain.code(), plain.what(), advice(plain, words_));
     log_->error(event_of(error.code()), error);
     try {
       if (asks_for_json(words_)) Output(STDOUT_FILENO, {}).write_text(error_json(error, 0));

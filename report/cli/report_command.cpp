@@ -38,6 +38,17 @@ std::string input_file(const Invocation& invocation) {
   return file;
 }
 
+Snapshot load_checked(const std::string& path, Parts wanted) {
+  const SnapshotInfo info = inspect_snapshot(path);
+  for (const PartInfo& part : info.parts) {
+    if (part.intact) continue;
+    throw Error(ExitCode::kBadFile,
+                fmt::format("{} is damaged: the checksum of its part '{}' is wrong", path, part.name),
+                "memsnap info lists its parts; take the snapshot again, or fetch the file again");
+  }
+  return load_snapshot(path, wanted);
+}
+
 SummarySort summary_sort(const std::string& word) {
   if (word == "count") return SummarySort::kCount;
   if (word == "retained") return SummarySort::kRetained;

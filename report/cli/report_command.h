@@ -6,8 +6,8 @@
 #include "report/cli/command.h"
 #include "report/report.h"
 #include "report/summary_report.h"
-#include "snapshot/analysis/containment.h"
 #include "snapshot/model/snapshot.h"
+#include "snapshot/store/snapshot_file.h"
 
 namespace memsnap {
 
@@ -20,6 +20,9 @@ void write_report(const Invocation& invocation, const Report& report);
 // The one FILE of the arguments, else the newest of the default directory. A bare number is a process: Error kUsage.
 std::string input_file(const Invocation& invocation);
 std::string directory_of_snapshots();
+
+// The parts of a file that a report needs; every checksum of the file is compared first. Throws Error kBadFile.
+Snapshot load_checked(const std::string& path, Parts wanted);
 
 SummarySort summary_sort(const std::string& word);
 

@@ -109,9 +109,7 @@ Selector read_selector(const po::variables_map& values, const std::vector<std::s
   return selector;
 }
 
-bool is_empty(const Selector& selector) {
-  return !selector.pid && !selector.name && !selector.tree && !selector.user;
-}
+bool is_empty(const Selector& selector) { return !selector.pid && !selector.name && !selector.tree && !selector.user; }
 
 std::vector<Candidate> matching(const Selector& selector, const std::vector<Candidate>& pythons,
                                 const std::vector<std::pair<pid_t, pid_t>>& parents) {

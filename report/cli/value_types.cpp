@@ -22,7 +22,8 @@ struct Unit {
   double factor;
 };
 
-constexpr std::array<Unit, 6> kDurations{{{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}}};
+constexpr std::array<Unit, 7> kDurations{
+    {{"", 1e3}, {"us", 1e-3}, {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}}};
 
 constexpr double kKibi = 1024;
 constexpr std::array<Unit, 19> kSizes{{{"", 1},
@@ -148,6 +149,14 @@ void validate(boost::any& value, const std::vector<std::string>& texts, Percent*
   const auto parsed = parse_percent(text);
   if (!parsed) throw BadValue(text, "a number from 0 to 100");
   value = Percent{*parsed};
+}
+
+void validate(boost::any& value, const std::vector<std::string>& texts, WholeNumber*, int) {
+  const std::string& text = only(value, texts);
+  WholeNumber parsed;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), parsed.value);
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size()) throw BadValue(text, "a whole number");
+  value = parsed;
 }
 
 void validate(boost::any& value, const std::vector<std::string>& texts, ProcessNumber*, int) {

@@ -11,7 +11,8 @@
 
 namespace memsnap {
 
-// Types of option values. Each has a validate(), found by Boost.Program_options, so that every message names the option.
+// Types of option values. Each has a validate(), found by Boost.Program_options, so that every message names the
+// option.
 
 struct Duration {
   std::chrono::milliseconds value{};
@@ -33,6 +34,11 @@ struct Percent {
   double value = 0;
 };
 
+// Boost takes "-1" for a large unsigned number; this does not.
+struct WholeNumber {
+  std::uint32_t value = 0;
+};
+
 struct ProcessNumber {
   int value = 0;
 };
@@ -49,6 +55,7 @@ void validate(boost::any& value, const std::vector<std::string>& texts, Duration
 void validate(boost::any& value, const std::vector<std::string>& texts, ByteCount*, int);
 void validate(boost::any& value, const std::vector<std::string>& texts, SizeOrPercent*, int);
 void validate(boost::any& value, const std::vector<std::string>& texts, Percent*, int);
+void validate(boost::any& value, const std::vector<std::string>& texts, WholeNumber*, int);
 void validate(boost::any& value, const std::vector<std::string>& texts, ProcessNumber*, int);
 
 // A word out of a list; shown in the help as "auto|freeze|stop|read".

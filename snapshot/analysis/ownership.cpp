@@ -25,6 +25,7 @@ Ownership::Ownership(const HeapGraph& graph)
       owns_(graph.edge_count()),
       back_(graph.edge_count()),
       interned_(graph.node_count()),
+      namespaces_(graph.node_count()),
       owned_(graph.node_count()),
       reached_(graph.node_count()) {
   if (graph.node_count() == 0) return;
@@ -36,12 +37,27 @@ Ownership::Ownership(const HeapGraph& graph)
       if (graph.text[i] == back_names_[1]) builtins_keys_.push_back(graph.text_node[i]);
     }
   }
-  for (const Root& root : graph.roots) {
-    if (root.kind == RootKind::kInterned) interned_.set(root.node);
-  }
+  mark_roots();
   for (std::size_t node = 0; node < graph.node_count(); ++node) classify(node);
+  for (const std::uint32_t edge : namespace_edges_) {
+    owns_.set(edge);
+    back_.clear(edge);
+  }
   for (const Root& root : graph.roots) add_root(root.node);
   follow_back_references();
+}
+
+void Ownership::mark_roots() {
+  const StringId dict = graph_->strings.find("__dict__").value_or(0);
+  for (const Root& root : graph_->roots) {
+    if (root.kind == RootKind::kInterned) interned_.set(root.node);
+    if (root.kind != RootKind::kModule || dict == 0) continue;
+    for (std::uint32_t edge = graph_->edge_begin[root.node]; edge < graph_->edge_begin[root.node + 1]; ++edge) {
+      if (graph_->edge_label[edge].bits != EdgeLabel::named(Label::kField, dict).bits) continue;
+      namespaces_.set(graph_->edge_target[edge]);
+      namespace_edges_.push_back(edge);
+    }
+  }
 }
 
 void Ownership::classify(std::size_t node) {
@@ -49,7 +65,7 @@ void Ownership::classify(std::size_t node) {
   const std::uint32_t end = graph_->edge_begin[node + 1];
   for (std::uint32_t edge = graph_->edge_begin[node]; edge < end; ++edge) {
     const EdgeLabel label = graph_->edge_label[edge];
-    bool back = interned;
+    bool back = interned || namespaces_.test(graph_->edge_target[edge]);
     switch (label.kind()) {
       case Label::kWeak:
         continue;
@@ -58,7 +74,7 @@ void Ownership::classify(std::size_t node) {
         break;
       case Label::kField:
         back |= !label.has_node() && label.payload() != 0 &&
-                std::find(std::begin(back_names_), std::end(back_names_), label.payload()) != std::end(back_names_);
+                std::find(back_names_.begin(), back_names_.end(), label.payload()) != back_names_.end();
         break;
       case Label::kValue:
         back |= edge > graph_->edge_begin[node] && !builtins_keys_.empty() &&

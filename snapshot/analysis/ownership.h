@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -13,6 +14,7 @@ class BitSet {
   explicit BitSet(std::size_t count) : words_((count + 63) / 64) {}
   bool test(std::size_t i) const { return (words_[i >> 6] >> (i & 63) & 1) != 0; }
   void set(std::size_t i) { words_[i >> 6] |= std::uint64_t{1} << (i & 63); }
+  void clear(std::size_t i) { words_[i >> 6] &= ~(std::uint64_t{1} << (i & 63)); }
   const std::uint64_t* word_of(std::size_t i) const { return &words_[i >> 6]; }
 
  private:
@@ -20,8 +22,9 @@ class BitSet {
 };
 
 // Which references own what they point to (docs/decisions/0002-dominators.md). A weak reference never does. A back
-// reference (to the object's class, a function's or frame's namespace, an interned string) does only when nothing else
-// leads to its target: otherwise every class and module would belong to nobody as soon as two modules use it.
+// reference (to the object's class, a function's or frame's namespace, a module's namespace from anywhere but the
+// module, an interned string) does only when nothing else leads to its target: otherwise every class and module would
+// belong to nobody as soon as two modules use it.
 class Ownership {
  public:
   explicit Ownership(const HeapGraph& graph);
@@ -41,13 +44,15 @@ class Ownership {
   void settle();
 
  private:
+  void mark_roots();
   void classify(std::size_t node);
   void reach_from(NodeIndex node);
 
   const HeapGraph* graph_;
-  StringId back_names_[5] = {};
+  std::array<StringId, 5> back_names_{};
   std::vector<NodeIndex> builtins_keys_;
-  BitSet owns_, back_, interned_, owned_, reached_;
+  std::vector<std::uint32_t> namespace_edges_;  // from a module to its namespace
+  BitSet owns_, back_, interned_, namespaces_, owned_, reached_;
   std::size_t reached_count_ = 0;
   std::vector<NodeIndex> stack_;
 };

@@ -57,14 +57,18 @@ class Window {
 
   std::uint64_t size() const { return bytes_.size(); }
   Ring ring(std::uint64_t offset) const {
-    if (offset + sizeof(Links) > bytes_.size()) return Ring::kNone;
-    Links links{};
-    std::memcpy(&links, bytes_.data() + offset, sizeof links);
-    return ring_at(memory_, begin_ + offset, links);
+    return offset + sizeof(Links) > size() ? Ring::kNone : ring_at(memory_, address(offset), links(offset));
   }
+  bool is_empty(std::uint64_t offset) const { return untagged(links(offset).next) == address(offset); }
   std::uint64_t address(std::uint64_t offset) const { return begin_ + offset; }
 
  private:
+  Links links(std::uint64_t offset) const {
+    Links links{};
+    std::memcpy(&links, bytes_.data() + offset, sizeof links);
+    return links;
+  }
+
   const ProcessMemory& memory_;
   std::uint64_t begin_;
   std::vector<char> bytes_;
@@ -126,6 +130,16 @@ std::optional<GcLists> scan_gc_lists(const ProcessMemory& memory, std::uint64_t 
     return lists;
   }
   return std::nullopt;
+}
+
+std::vector<std::uint64_t> find_list_heads(const ProcessMemory& memory, std::uint64_t begin, std::uint64_t end) {
+  std::vector<std::uint64_t> heads;
+  for (std::uint64_t part = begin; part < end; part += kLargestState - kHeaderSize) {
+    const Window window(memory, part, std::min(end, part + kLargestState));
+    for (std::uint64_t offset = 0; offset + kHeaderSize <= window.size(); offset += 4)
+      if (!window.is_empty(offset) && window.ring(offset) >= Ring::kOneSided) heads.push_back(window.address(offset));
+  }
+  return heads;
 }
 
 std::vector<GcLists> find_gc_lists(const ProcessMemory& memory, const PythonProcess& python,

@@ -72,6 +72,7 @@ void TypeTable::set_kind(const std::vector<RawType>& chain, TypeRecord& record) 
     if (name == "_ctypes.CType_Type" && base + 1 != chain.end()) {
       record.extra = static_cast<std::uint32_t>((base + 1)->basic_size + 15) & ~15u;
     }
+    if (const auto bytes = numpy_scalar_bytes(name)) record.extra = bytes;
     const auto kind = kind_of_known_type(name);
     if (!kind) continue;
     record.kind = *kind;

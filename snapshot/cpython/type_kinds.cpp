@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "snapshot/cpython/object_reader.h"
 
@@ -114,6 +115,30 @@ TypeKind kind_of_flags(std::uint64_t flags) {
   if ((flags & kFlagList) != 0) return TypeKind::kList;
   if ((flags & kFlagLong) != 0) return TypeKind::kInteger;
   return TypeKind::kGeneric;
+}
+
+std::uint32_t numpy_scalar_bytes(std::string_view name) {
+  constexpr std::string_view kModule = "numpy.";
+  if (!name.starts_with(kModule)) return 0;
+  name.remove_prefix(kModule.size());
+  if (name == "void" || name == "bytes_") return kSizedByObSize;
+  if (name == "bool" || name == "bool_") return 1;
+  if (name == "intc" || name == "uintc") return 4;
+  if (name == "longlong" || name == "ulonglong" || name == "intp" || name == "uintp") return 8;
+  if (name == "longdouble") return 16;
+  if (name == "clongdouble") return 32;
+  // The others are named after their bits.
+  const auto digits = name.find_first_of("0123456789");
+  if (digits == std::string_view::npos) return 0;
+  const auto kind = name.substr(0, digits);
+  if (kind != "int" && kind != "uint" && kind != "float" && kind != "complex" && kind != "datetime" &&
+      kind != "timedelta") {
+    return 0;
+  }
+  std::uint32_t bits = 0;
+  const auto number = name.substr(digits);
+  const auto parsed = std::from_chars(number.data(), number.data() + number.size(), bits);
+  return parsed.ptr == number.data() + number.size() && bits <= 1024 ? bits / 8 : 0;
 }
 
 bool has_known_fields(TypeKind kind) {

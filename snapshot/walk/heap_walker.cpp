@@ -18,8 +18,9 @@
 namespace memsnap {
 namespace {
 
-constexpr std::size_t kMaxRounds = 1000;        // of failed objects that lead to more failed objects
-constexpr std::uint64_t kMaxListed = 1u << 31;  // nodes of a collector's list, walked from outside
+constexpr std::uint64_t kLargestOrphan = 1u << 30;  // bytes
+constexpr std::size_t kMaxRounds = 1000;            // of failed objects that lead to more failed objects
+constexpr std::uint64_t kMaxListed = 1u << 31;      // nodes of a collector's list, walked from outside
 
 class HeapWalk {
  public:
@@ -248,7 +249,7 @@ void HeapWalk::count_orphans() {
   for (const std::uint64_t object : host_->builder().orphans()) {
     if (host_->builder().find(object) != kNoNode) continue;
     const auto size = host_->scan().size_of(object);
-    if (!size) continue;
+    if (!size || *size > kLargestOrphan) continue;  // the remains of a freed object
     ++result_.orphans;
     result_.orphan_bytes += *size;
   }

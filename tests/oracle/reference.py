@@ -100,12 +100,10 @@ def _match_parts(match):
 
 
 def _struct_parts(packer):
-    for offset in range(16, type(packer).__basicsize__, _WORD):
-        if offset == 40:
-            found = _object_at(packer, offset)
-            assert type(found[0]) is bytes and found[0].decode() == packer.format
-            return found
-    return []
+    # {head, size, length, codes, format}: bytes up to 3.14, of which the attribute makes a str; the str itself since 3.15.
+    found = _object_at(packer, 40)
+    assert found[0] is packer.format or type(found[0]) is bytes and found[0].decode() == packer.format
+    return found
 
 
 def _range_parts(numbers):

@@ -596,7 +596,8 @@ def numpy_arrays():
     add("ndarray", numpy.array(5), numpy.zeros(0), numpy.zeros(1000, "i2"), grid, grid[1:], grid.T, numpy.array(["abc", "de"]),
         numpy.array([1, "x", None], dtype=object), numpy.zeros(3, [("a", "i4"), ("b", "f8")]), numpy.asfortranarray(grid),
         numpy.matrix([[1, 2]]), numpy.broadcast_to(1, (100, 100)), numpy.ma.array([1, 2], mask=[0, 1]), numpy.zeros((0, 5)))
-    add("numpy scalar", numpy.float64(1), numpy.int8(1), numpy.bool_(True), numpy.datetime64("2020-01-01"))
+    add("numpy scalar", numpy.float64(1), numpy.int8(1), numpy.bool_(True), numpy.datetime64("2020-01-01"),
+        numpy.zeros(1, [("a", "i4"), ("b", "f8")])[0], numpy.str_("abc"), numpy.bytes_(b"abc"), numpy.longdouble(1), numpy.complex64(1))
     add("dtype", numpy.dtype("f8"), numpy.dtype([("a", "i4")]))
 
 
@@ -634,7 +635,9 @@ def everything_reachable(own):
         if id(item) in seen or id(item) in skipped:
             continue
         seen[id(item)] = item
-        waiting.extend(gc.get_referents(item))
+        # A reference to its buffer would make it a shared one, which is not counted.
+        if not isinstance(item, io.BytesIO):
+            waiting.extend(gc.get_referents(item))
     return list(seen.values())
 
 
@@ -650,14 +653,16 @@ def main():
     kinds = all_types()
     lines = []
     ok = {}
+    names = {}  # found before anything is measured: what runs often changes its code object
     for kind in kinds:
         try:
             in_python, name = sizeof_in_python(kind), name_of(kind)
         except Exception:
             continue
-        ok[id(kind)] = not in_python
         if name is None:
             continue
+        ok[id(kind)] = not in_python
+        names[id(kind)] = name
         lines.append("type\t%d\t%s\t%d\t%d\t%d\t%d" % (id(kind), name, kind.__basicsize__, kind.__itemsize__, kind.__dictoffset__,
                                                      in_python))
         if issubclass(kind, tuple) and hasattr(kind, "n_sequence_fields"):
@@ -666,16 +671,16 @@ def main():
     gc.disable()
     things = [item for _, item in made]
     sizes = measure(things, ok)
-    heap = everything_reachable([made, things, sizes, lines, kinds, ok, sys.stdout, sys.stdout.buffer, sys._getframe()])
+    heap = everything_reachable([made, things, sizes, lines, kinds, ok, names, sys.stdout, sys.stdout.buffer, sys._getframe()])
     first = measure(heap, ok)
     second = measure(heap, ok)
     for (label, item), size in zip(made, sizes):
         if size >= 0 and id(type(item)) in ok:
-            lines.append("object\t%d\t%d\t%s\t%s" % (id(item), size, label, name_of(type(item))))
+            lines.append("object\t%d\t%d\t%s\t%s" % (id(item), size, label, names[id(type(item))]))
     unchanged = {id(first), id(second), id(heap)}
     for item, size, again in zip(heap, first, second):
         if size >= 0 and size == again and id(item) not in unchanged:
-            lines.append("heap\t%d\t%d\t-\t%s" % (id(item), size, name_of(type(item))))
+            lines.append("heap\t%d\t%d\t-\t%s" % (id(item), size, names[id(type(item))]))
     lines.append("ready\t%d\t%d\n" % (os.getpid(), sys.hexversion))
     text = "\n".join(lines).encode()
     while text:

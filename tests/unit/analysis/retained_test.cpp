@@ -222,6 +222,23 @@ TEST(Retained, LeavesAModuleItsNamespaceWhenItsFunctionsAreImportedElsewhere) {
   EXPECT_EQ(graph.dominator[function], kNoNode);
 }
 
+TEST(Retained, LeavesAModuleItsNamespaceWhoeverElseKnowsIt) {
+  GraphBuilder builder;
+  const NodeIndex module = builder.node("builtins.module", 10);
+  const NodeIndex names = builder.node("builtins.dict", 100);
+  const NodeIndex other = builder.node("builtins.list", 1);
+  builder.field(module, names, "__dict__");
+  builder.edge(other, names);
+  builder.root(module);
+  builder.root(other);
+  HeapGraph graph = builder.build();
+
+  analyze(graph);
+
+  EXPECT_EQ(graph.dominator[names], module);
+  EXPECT_EQ(graph.retained[module], 110u);
+}
+
 TEST(Retained, GivesANamespaceToTheFunctionThatAloneKeepsIt) {
   GraphBuilder builder;
   const NodeIndex holder = builder.node("builtins.list", 1);

@@ -31,7 +31,9 @@ TEST(JsonOutput, InvalidUtf8BecomesReplacementCharactersAndTheBytesFollow) {
   JsonOutput json(out);
 
   json.begin_object();
-  json.member("name", "a\xff" "b");
+  json.member("name",
+              "a\xff"
+              "b");
   json.end_object();
 
   EXPECT_EQ(out.str(), "{\"name\":\"a\uFFFDb\",\"name_b64\":\"Yf9i\"}");

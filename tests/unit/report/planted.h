@@ -15,7 +15,9 @@ inline constexpr std::string_view kLink = "\x1b]8;;http://evil.example\x1b\\clic
 inline constexpr std::string_view kBidi = "abc\u202edef\u2066ghi";
 inline constexpr std::string_view kLines = "first\r\nsecond\tthird";
 inline constexpr std::string_view kNotUtf8 = "caf\xe9 \xff\xfe \xed\xa0\x80";
-inline constexpr std::string_view kC1 = "\xc2\x9b" "31m\x7f\x07";
+inline constexpr std::string_view kC1 =
+    "\xc2\x9b"
+    "31m\x7f\x07";
 inline constexpr std::string_view kCsv = "=cmd|'/c calc'!A1,\"quoted\"";
 
 Snapshot planted_snapshot();

@@ -139,10 +139,11 @@ TEST(RendererGolden, PlantedTextIsHarmlessInCsv) {
 }
 
 TEST(RendererGolden, PlantedTextIsHarmlessInInfoAndSnapshot) {
-  const FileFacts file{"/tmp/" + std::string(kRed) + ".msnap", 65000000, 1, false, {{std::string(kC1), 1, 2, 3, true, false}}};
+  const FileFacts file{
+      "/tmp/" + std::string(kRed) + ".msnap", 65000000, 1, false, {{std::string(kC1), 1, 2, 3, true, false}}};
   const Report info = make_info(planted_snapshot().header, file);
-  const Report snapshot = make_snapshot_report(planted_snapshot().header, SavedFile{file.path, file.bytes},
-                                               {std::string(kLines)});
+  const Report snapshot =
+      make_snapshot_report(planted_snapshot().header, SavedFile{file.path, file.bytes}, {std::string(kLines)});
 
   const std::string text = rendered(TextRenderer({}), info) + rendered(TextRenderer({}), snapshot);
   const std::string json = rendered(JsonRenderer(), info) + rendered(JsonRenderer(), snapshot);

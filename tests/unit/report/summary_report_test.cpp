@@ -22,8 +22,8 @@ TEST(Summary, SortsLargestFirst) {
 
   const Report report = make_summary(shop_snapshot(), options);
 
-  EXPECT_EQ(types(report), (std::vector<std::string>{"builtins.str", "builtins.dict", "shop.cart.Session",
-                                                     "builtins.NoneType"}));
+  EXPECT_EQ(types(report),
+            (std::vector<std::string>{"builtins.str", "builtins.dict", "shop.cart.Session", "builtins.NoneType"}));
 }
 
 TEST(Summary, WhatIsLeftOutIsCountedAndSized) {

@@ -1,5 +1,6 @@
 #include "snapshot/store/snapshot_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "attach/base/error.h"
+#include "attach/base/file_descriptor.h"
 #include "snapshot/analysis/retained.h"
 #include "snapshot/store/container_layout.h"
 #include "snapshot/store/crc32c.h"
@@ -43,9 +45,11 @@ class SnapshotFile : public testing::Test {
     std::ifstream in(path(), std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
+  // Not emptied first: some file systems flush a file that is replaced in that way to disk, thousands of times here.
   void write(const Bytes& bytes) const {
-    std::ofstream out(path(), std::ios::binary | std::ios::trunc);
-    out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    const FileDescriptor file(::open(path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    ASSERT_EQ(::pwrite(file.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    ASSERT_EQ(::ftruncate(file.get(), static_cast<off_t>(bytes.size())), 0);
   }
 
  private:

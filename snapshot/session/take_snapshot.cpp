@@ -1,0 +1,205 @@
+#include "snapshot/session/take_snapshot.h"
+
+#include <elf.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <utility>
+
+#include "attach/base/error.h"
+#include "attach/cached_memory.h"
+#include "attach/elf_image.h"
+#include "snapshot/analysis/ownership.h"
+#include "snapshot/analysis/retained.h"
+#include "snapshot/cpython/python_process.h"
+#include "snapshot/session/target_info.h"
+#include "snapshot/walk/heap_walker.h"
+#include "snapshot/walk/plan.h"
+
+namespace memsnap {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::size_t kProbeCache = 64u << 20;
+
+double milliseconds_since(steady_clock::time_point begin) {
+  return std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count();
+}
+
+// 16 random bytes that the kernel gave the process at exec, getauxval(3): the same for each snapshot of it, and never
+// stored.
+std::array<std::uint64_t, 2> secret_of(pid_t pid, const ProcessMemory& memory) {
+  std::ifstream file(fmt::format("/proc/{}/auxv", pid), std::ios::binary);
+  Elf64_auxv_t entry{};
+  while (file.read(reinterpret_cast<char*>(&entry), sizeof(entry)) && entry.a_type != AT_NULL) {
+    if (entry.a_type == AT_RANDOM)
+      return memory.try_read<std::array<std::uint64_t, 2>>(entry.a_un.a_val).value_or(std::array<std::uint64_t, 2>{});
+  }
+  return {};
+}
+
+const char* name_of(Method method) {
+  switch (method) {
+    case Method::kFreeze:
+      return "freeze";
+    case Method::kStop:
+      return "stop";
+    case Method::kRead:
+      return "read";
+    default:
+      return "auto";
+  }
+}
+
+class Session {
+ public:
+  Session(const SnapshotRequest& request, Log& log)
+      : request_(request), log_(log), target_(ProcessId::open(request.pid)) {}
+
+  SnapshotResult run() {
+    describe_target();
+    const PythonProcess python = find_running_python();
+    header().target.python = python.version.text();
+    header().target.python_hex = python.version.hex();
+    cancel_point();
+    std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
+    take_over(frozen->facts());
+    walk(*frozen, python);
+    result_.left_behind = frozen->release();
+    frozen.reset();
+    header().target_ended = !target_.alive();
+    if (request_.kind == SnapshotKind::kHeap && request_.analyse) {
+      log_.progress("dominators", 0, 0);
+      compute_retained(graph());
+    }
+    return std::move(result_);
+  }
+
+ private:
+  SnapshotHeader& header() { return result_.snapshot.header; }
+  HeapGraph& graph() { return result_.snapshot.graph; }
+
+  void cancel_point() const {
+    if (request_.cancelled && request_.cancelled()) throw Error(ExitCode::kGaveUp, "cancelled", "");
+  }
+
+  void describe_target() {
+    header().target = read_target_info(request_.pid);
+    const MemoryUse use = read_memory_use(request_.pid);
+    header().memory = {.rss = use.rss, .pss = use.pss, .uss = use.uss, .python_objects = 0};
+    header().taken_at_ns =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
+    header().kind = request_.kind;
+    header().strings = request_.strings;
+    header().strings_prefix = request_.strings_prefix;
+    header().redacted = !request_.redact.empty();
+  }
+
+  // On the running process, so that everything is known before it is stopped.
+  PythonProcess find_running_python() const {
+    const MemoryMap map = MemoryMap::of(request_.pid);
+    const LiveMemory live(request_.pid);
+    const CachedMemory memory(live, map, kProbeCache);
+    return find_python(request_.pid, loaded_images(request_.pid, map, live), memory);
+  }
+
+  void take_over(const FreezeFacts& facts) {
+    header().method = name_of(facts.method);
+    header().fallback_reason = facts.fallback_reason;
+    header().consistent = facts.consistent;
+    header().partial = facts.partial;
+    header().pause_ms = std::chrono::duration<double, std::milli>(facts.pause).count();
+    header().target.threads = facts.threads + facts.threads_not_stopped;
+    if (facts.threads_not_stopped != 0) {
+      header().warnings.push_back(
+          fmt::format("{} thread(s) in uninterruptible sleep were not stopped", facts.threads_not_stopped));
+    }
+  }
+
+  void walk(FrozenProcess& frozen, const PythonProcess& python) {
+    const auto begin = steady_clock::now();
+    const WalkPlan plan = make_plan(frozen.memory(), python, log_);
+    WalkOptions options;
+    options.keep_edges = request_.kind == SnapshotKind::kHeap;
+    options.texts.policy = request_.strings;
+    options.texts.prefix = request_.strings_prefix;
+    if (request_.strings == StringsPolicy::kHash) options.texts.hash_key = secret_of(request_.pid, frozen.memory());
+    options.redact = request_.redact;
+    options.cancelled = request_.cancelled;
+    WalkResult walked = walk_heap(frozen, plan, options, log_);
+    header().walk_ms = milliseconds_since(begin);
+    header().during_collection = plan.during_collection;
+    fill_header(walked);
+    graph() = std::move(walked.graph);
+    if (request_.kind == SnapshotKind::kHeap) {
+      settle_roots(std::move(walked.late_roots));
+    } else {
+      keep_types_only();
+    }
+  }
+
+  void fill_header(WalkResult& walked) {
+    header().objects = walked.objects;
+    header().edges = walked.graph.edge_count();
+    header().bytes = walked.bytes;
+    header().memory.python_objects = walked.bytes;
+    header().unreadable = walked.unreadable;
+    header().skipped = walked.skipped;
+    header().orphans = walked.orphans;
+    header().orphan_bytes = walked.orphan_bytes;
+    header().partial = header().partial || walked.partial;
+    header().child_cpu_ms = walked.child_cpu_ms;
+    header().skipped_types = std::move(walked.skipped_types);
+    header().python_sizeof_types = std::move(walked.python_sizeof_types);
+    for (std::string& warning : walked.warnings) header().warnings.push_back(std::move(warning));
+    if (request_.redact.empty()) return;
+    const Redactor redactor(request_.redact);
+    TargetInfo& target = header().target;
+    target.command_line = redactor.apply(target.command_line);
+    target.name = redactor.apply(target.name);
+  }
+
+  // Roots of last resort, only for what nothing else reaches; then roots for what only C, or nothing, refers to.
+  void settle_roots(std::vector<Root> late) {
+    const StringId permanent = graph().strings.add("permanent generation");
+    for (NodeIndex node = 0; node < graph().node_count(); ++node) {
+      if ((graph().flags[node] & kNodePermanent) != 0) late.push_back({RootKind::kPermanent, node, permanent});
+    }
+    Ownership ownership(graph());
+    for (const Root& root : graph().roots) ownership.add_root(root.node);
+    ownership.follow_back_references();
+    for (const Root& root : late) {
+      if (ownership.reached(root.node)) continue;
+      graph().roots.push_back(root);
+      ownership.add_root(root.node);
+      ownership.follow_back_references();
+    }
+    add_unknown_roots(graph());
+  }
+
+  void keep_types_only() {
+    HeapGraph types;
+    types.types = std::move(graph().types);
+    types.strings = std::move(graph().strings);
+    for (TypeEntry& type : types.types) type.node = kNoNode;
+    types.edge_begin.assign(1, 0);
+    graph() = std::move(types);
+  }
+
+  const SnapshotRequest& request_;
+  Log& log_;
+  ProcessId target_;
+  SnapshotResult result_;
+};
+
+}  // namespace
+
+SnapshotResult take_snapshot(const SnapshotRequest& request, Log& log) { return Session(request, log).run(); }
+
+}  // namespace memsnap
