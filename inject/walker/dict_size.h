@@ -99,7 +99,10 @@ bool add_ctypes_parts(const Memory& memory, const HeapLayout& layout, std::uint6
     return false;
   }
   sum.add_signed(dimensions, 8);
-  if (elements != 0) sum.add_signed(length + 1, 8);
+  if (elements != 0) {
+    sum.add(8);  // the end of the list
+    sum.add_signed(length, 8);
+  }
   char c = 1;
   for (std::uint64_t i = 0; format != 0 && c != 0 && i < kMaxFormat; ++i) {
     if (!memory.read(format + i, &c)) return false;
