@@ -197,6 +197,7 @@ enum class FieldName : std::uint32_t {
   kDescrType,
   kReferent,
   kFrame,
+  kGreenletFrame,
   kCount
 };
 inline constexpr const char* kFieldNames[] = {"",
@@ -249,7 +250,8 @@ inline constexpr const char* kFieldNames[] = {"",
                                               "dtype",
                                               "__objclass__",
                                               "referent",
-                                              "frame"};
+                                              "frame",
+                                              "gr_frame"};
 static_assert(sizeof(kFieldNames) / sizeof(kFieldNames[0]) == static_cast<unsigned>(FieldName::kCount));
 
 enum class WalkerTrap : std::uint64_t {

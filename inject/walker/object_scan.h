@@ -12,6 +12,7 @@ namespace memsnap::walker {
 //         void unnamed_part();                        what follows may repeat edges named before
 //         bool is_running(std::uint64_t frame);       is this interpreter frame on a thread's own stack of calls?
 //         bool is_code(std::uint64_t object);         is this a code object?
+//         bool is_frame(std::uint64_t address);       does it look like the address of a frame object?
 //         bool is_plausible(std::uint64_t address);   does this word look like the address of an object?
 template <class Memory, class Sink>
 class ObjectScan {
@@ -144,11 +145,28 @@ class ObjectScan {
           field(word(object + type.base_size - 8), FieldName::kTzInfo);
         }
         return;
+      case TypeKind::kGreenlet:
+        return scan_greenlet(type, object);
       case TypeKind::kPattern:
       case TypeKind::kMatch:
         return scan_words(type, object);
       default:
         return;
+    }
+  }
+
+  // A suspended greenlet's innermost frame: its tp_traverse does not visit it, and where it is kept differs between
+  // releases of greenlet, in the object (1.x) or in a C++ object it points to (2.0+). So every word there is looked at.
+  void scan_greenlet(const TypeRecord& type, std::uint64_t object) {
+    constexpr std::uint64_t kStateWords = 64;
+    for (std::uint64_t at = 16; at + 8 <= type.basic_size && at < 512; at += 8) {
+      const std::uint64_t state = word(object + at);
+      if (sink_.is_frame(state)) field(state, FieldName::kGreenletFrame);
+      if ((state & 7) != 0 || state < 4096 || state >> 47 != 0 || sink_.is_plausible(state)) continue;
+      for (std::uint64_t i = 0; i < kStateWords; ++i) {
+        const std::uint64_t frame = word(state + 8 * i);
+        if (sink_.is_frame(frame)) field(frame, FieldName::kGreenletFrame);
+      }
     }
   }
 

@@ -87,6 +87,11 @@ class Walk {
   bool is_code(std::uint64_t object) {
     return addressable(object) && memory_.word(object + control_->layout.object.ob_type) == control_->code_type;
   }
+  bool is_frame(std::uint64_t address) {
+    if (address == 0 || !is_plausible(address)) return false;
+    const TypeRecord* const type = find(memory_.word(address + control_->layout.object.ob_type));
+    return type != nullptr && type->kind == TypeKind::kFrame;
+  }
   bool is_plausible(std::uint64_t address) {
     if (!mapped(address) || !plausible_count(address)) return false;
     const std::uint64_t type = memory_.word(address + 8);

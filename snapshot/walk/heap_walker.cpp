@@ -205,10 +205,10 @@ void HeapWalk::add_types() {
     graph.types.push_back(entry);
   }
   TypeEntry thread;
-  thread.name = graph.strings.add("<thread>");
+  thread.name = graph.strings.add("thread state");
   graph.types.push_back(thread);
   TypeEntry frame;
-  frame.name = graph.strings.add("<frame>");
+  frame.name = graph.strings.add("interpreter frame");
   graph.types.push_back(frame);
 }
 

@@ -47,6 +47,11 @@ class StructuralScan::Sink {
   bool is_code(std::uint64_t object) const {
     return scan_.memory_.try_read<std::uint64_t>(object + scan_.layout_.object.ob_type) == scan_.code_type_;
   }
+  bool is_frame(std::uint64_t address) const {
+    if (!scan_.is_object(address)) return false;
+    const auto type = scan_.memory_.try_read<std::uint64_t>(address + scan_.layout_.object.ob_type);
+    return type && scan_.types_.resolve(*type).kind == TypeKind::kFrame;
+  }
   bool is_plausible(std::uint64_t address) const { return scan_.is_object(address); }
 
  private:
