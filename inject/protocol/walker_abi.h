@@ -293,8 +293,10 @@ struct WalkerControl {
   std::uint64_t ranges;          // AddressRange[]: where to look for orphans
   std::uint64_t range_count;
   std::uint64_t range_next;
-  std::uint64_t code_type;  // PyCode_Type
-  std::uint64_t rescan;     // seeds are scanned even when visited (objects deferred before)
+  std::uint64_t code_type;       // PyCode_Type
+  std::uint64_t running_frames;  // interpreter frames of running calls, ascending
+  std::uint64_t running_count;
+  std::uint64_t rescan;  // seeds are scanned even when visited (objects deferred before)
   // Written by the child.
   std::uint64_t stack_used;
   std::uint64_t current;     // object being scanned, 0: none

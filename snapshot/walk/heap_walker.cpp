@@ -27,6 +27,11 @@ class HeapWalk {
   HeapWalk(FrozenProcess& frozen, const WalkPlan& plan, const WalkOptions& options, Log& log)
       : frozen_(frozen), plan_(plan), options_(options), log_(log) {
     for (const char* name : kFieldNames) result_.graph.strings.add(name);
+    if (plan_.layout->frame.size == 0) return;
+    for (const PlannedThread& thread : plan_.threads) {
+      running_frames_.insert(running_frames_.end(), thread.frames.begin(), thread.frames.end());
+    }
+    std::sort(running_frames_.begin(), running_frames_.end());
   }
 
   WalkResult run() {
@@ -45,7 +50,8 @@ class HeapWalk {
  private:
   void restart() {
     host_ = std::make_unique<WalkHostState>(frozen_.memory(), *plan_.layout, result_.graph.strings, plan_.code_type,
-                                            plan_.subtype_traverse, options_.keep_edges, [this](std::uint64_t objects) {
+                                            plan_.subtype_traverse, running_frames_, options_.keep_edges,
+                                            [this](std::uint64_t objects) {
                                               log_.progress("walking objects", objects, 0);
                                               if (options_.cancelled && options_.cancelled()) {
                                                 throw Error(ExitCode::kGaveUp, "cancelled", "");
@@ -69,6 +75,7 @@ class HeapWalk {
   const WalkPlan& plan_;
   const WalkOptions& options_;
   Log& log_;
+  std::vector<std::uint64_t> running_frames_;  // ascending; none to 3.10
   std::unique_ptr<WalkHostState> host_;
   WalkResult result_;
 };
@@ -104,7 +111,7 @@ std::vector<std::uint64_t> HeapWalk::begin() {
 bool HeapWalk::walk_in_child() {
   std::optional<ChildWalker> walker;
   try {
-    walker.emplace(*frozen_.child(), frozen_.map(), *plan_.layout, plan_.code_type, *host_);
+    walker.emplace(*frozen_.child(), frozen_.map(), *plan_.layout, plan_.code_type, running_frames_, *host_);
   } catch (const Error& error) {
     log_.warning("structural_walk",
                  fmt::format("no code can run in the frozen child ({}): walking from outside", error.what()));
@@ -118,11 +125,6 @@ bool HeapWalk::walk_in_child() {
     if (options_.find_orphans) {
       const auto ranges = orphan_ranges(frozen_.child()->pid(), frozen_.map());
       walker->find_orphans(ranges);
-      if (plan_.during_collection) {  // the collector's own lists are on its stack: what only they hold is found so
-        const std::vector<std::uint64_t> found(host_->builder().orphans().begin(), host_->builder().orphans().end());
-        walker->walk_seeds(found, false);
-        settle(*walker);
-      }
     }
   } catch (const Error& error) {
     if (error.code() != ExitCode::kInternal && !frozen_.facts().partial && options_.cancelled && options_.cancelled())
@@ -245,7 +247,6 @@ void HeapWalk::count_nodes() {
 }
 
 void HeapWalk::count_orphans() {
-  if (plan_.during_collection) return;  // they were walked
   for (const std::uint64_t object : host_->builder().orphans()) {
     if (host_->builder().find(object) != kNoNode) continue;
     const auto size = host_->scan().size_of(object);
