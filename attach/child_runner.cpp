@@ -13,15 +13,16 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <cstring>
 #include <fstream>
-#include <sstream>
+#include <mutex>
 #include <string>
 
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
-#include "attach/forked_process.h"
+#include "attach/system_call_guard.h"
 
 namespace memsnap {
 namespace {
@@ -30,63 +31,68 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kWatchEvery{20};
-constexpr milliseconds kSystemCallLimit{10000};
+constexpr std::chrono::seconds kStopLimit{10};
 constexpr std::uint64_t kLastHeadroom = 16u << 20;  // below it the child is killed
 constexpr int kSystemCallStop = SIGTRAP | 0x80;     // with PTRACE_O_TRACESYSGOOD
+constexpr unsigned long long kNoCall = ~0ull;
 
-bool is_allowed(const user_regs_struct& registers) {
-  switch (registers.orig_rax) {
-    case SYS_brk:
-    case SYS_munmap:
-    case SYS_madvise:
-      return true;
-    case SYS_mmap:
-      return (registers.r10 & MAP_ANONYMOUS) != 0 && (registers.r10 & MAP_PRIVATE) != 0;
-    default:
-      return false;
-  }
-}
+bool failed(std::int64_t result) { return result < 0 && result > -4096; }
 
-// Changes when the process execs: where its program's code and stack begin, fields 26 and 28 of proc_pid_stat(5).
-std::string program_of(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::ostringstream text;
-  text << file.rdbuf();
-  const std::string line = text.str();
-  const std::size_t close = line.rfind(')');
-  if (close == std::string::npos) return {};
-  std::istringstream fields(line.substr(close + 1));
-  std::string word, found;
-  for (int field = 3; field <= 28 && fields >> word; ++field) {
-    if (field == 26 || field == 28) found += word + ' ';
+// The target as it was at the freeze: false once it has ended or replaced its program (execve). An open mem file keeps
+// to the address space it was opened on, and reads end of file when that is gone.
+class SameProgram {
+ public:
+  SameProgram(const ProcessId& target, std::uint64_t some_code)
+      : target_(target),
+        memory_(::open(fmt::format("/proc/{}/mem", target.pid()).c_str(), O_RDONLY | O_CLOEXEC)),
+        some_code_(some_code) {}
+  bool still() const {
+    char byte = 0;
+    if (memory_) return ::pread(memory_.get(), &byte, 1, static_cast<off_t>(some_code_)) != 0;
+    return target_.alive();
   }
-  return found;
-}
+
+ private:
+  const ProcessId& target_;
+  FileDescriptor memory_;
+  std::uint64_t some_code_;
+};
 
 }  // namespace
 
-ChildRunner::ChildRunner(const ProcessId& target, pid_t child, const MemoryMap& map, const Gadgets& gadgets)
-    : target_(target), pid_(child), gadgets_(gadgets), limits_(memory_limits(child)) {
-  ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+ChildRunner::ChildRunner(const ProcessId& target, pid_t child, const Gadgets& gadgets, SeccompGate gate,
+                         std::function<void()> while_waiting)
+    : target_(target),
+      pid_(child),
+      gadgets_(gadgets),
+      gate_(std::move(gate)),
+      while_waiting_(std::move(while_waiting)),
+      limits_(memory_limits(child)) {
+  int status = 0;  // its first stop, before any instruction of its own
+  if (!wait_status(steady_clock::now() + kStopLimit, &status) || ptrace(PTRACE_GETREGS, pid_, nullptr, &birth_) < 0) {
+    kill();
+    throw Error(ExitCode::kGaveUp, "the frozen child ended at birth", "its memory limit may be too near");
+  }
   // Under a memory limit the kernel then takes the child first.
   std::ofstream(fmt::format("/proc/{}/oom_score_adj", pid_)) << 1000;
-  if (ptrace(PTRACE_GETREGS, pid_, nullptr, &birth_) < 0) {
-    throw Error(ExitCode::kGaveUp, "the frozen child ended at birth", "");
-  }
+  const int options = PTRACE_O_TRACESYSGOOD | (gate_.suspended() ? PTRACE_O_SUSPEND_SECCOMP : 0);
+  ptrace(PTRACE_SETOPTIONS, pid_, nullptr, options);
+  name_it();  // before EXITKILL: until it has its name, it names itself and exits when we are gone
+  ptrace(PTRACE_SETOPTIONS, pid_, nullptr, options | PTRACE_O_EXITKILL);
   watcher_ = std::jthread([this](const std::stop_token& stop) { watch(stop); });
-  name_it();
-  protect_shared(map);
 }
 
 ChildRunner::~ChildRunner() { kill(); }
 
 void ChildRunner::watch(const std::stop_token& stop) {
-  const std::string program = program_of(target_.pid());
-  while (!stop.stop_requested()) {
-    std::this_thread::sleep_for(kWatchEvery);
+  const SameProgram program(target_, gadgets_.system_call);
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::unique_lock lock(mutex);
+  while (!changed.wait_for(lock, stop, kWatchEvery, [&] { return stop.stop_requested(); })) {
     // The child shares the target's descriptors: it must not keep its ports open when the target is gone.
-    bool end = !target_.alive() || program_of(target_.pid()) != program;
-    if (!limits_.empty()) end = end || memory_headroom(limits_).value_or(kLastHeadroom) < kLastHeadroom;
+    bool end = !program.still();
+    if (!limits_.empty()) end = end || memory_headroom(limits_).value_or(~0ull) < kLastHeadroom;
     if (end) ::kill(pid_, SIGKILL);  // not reaped yet, so the pid is still the child's
   }
 }
@@ -102,6 +108,7 @@ void ChildRunner::name_it() {
 }
 
 void ChildRunner::protect_shared(const MemoryMap& map) {
+  safe_ = true;
   for (const Mapping& mapping : map.mappings()) {
     if (!mapping.shared || !mapping.writable) continue;
     const std::uint64_t size = mapping.size();
@@ -110,42 +117,32 @@ void ChildRunner::protect_shared(const MemoryMap& map) {
   }
 }
 
-std::int64_t ChildRunner::system_call(long number, std::array<std::uint64_t, 6> arguments) {
-  user_regs_struct registers = birth_;
-  registers.rip = gadgets_.system_call;
-  registers.rax = static_cast<unsigned long long>(number);
-  registers.orig_rax = ~0ull;
-  registers.rdi = arguments[0];
-  registers.rsi = arguments[1];
-  registers.rdx = arguments[2];
-  registers.r10 = arguments[3];
-  registers.r8 = arguments[4];
-  registers.r9 = arguments[5];
+std::int64_t ChildRunner::system_call(long number, const CallArguments& arguments) {
+  if (!gate_.allows(number, arguments, gadgets_.system_call + 2)) return -EPERM;
+  user_regs_struct registers = calling(birth_, gadgets_, birth_.rsp, number, arguments);
   if (ended_ || ptrace(PTRACE_SETREGS, pid_, nullptr, &registers) < 0) return -ESRCH;
+  const auto deadline = steady_clock::now() + kStopLimit;
   for (int stops = 0; stops < 2;) {
     int status = 0;
-    if (ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr) < 0 || !wait_status(kSystemCallLimit, &status)) return -ESRCH;
+    if (ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr) < 0 || !wait_status(deadline, &status)) return -ESRCH;
     if (WSTOPSIG(status) == kSystemCallStop) ++stops;
   }
   if (ptrace(PTRACE_GETREGS, pid_, nullptr, &registers) < 0) return -ESRCH;
-  return static_cast<std::int64_t>(registers.rax);
+  return call_result(registers);
 }
 
 std::uint64_t ChildRunner::map(std::size_t size, bool executable) {
   const std::uint64_t protection = PROT_READ | (executable ? PROT_EXEC : PROT_WRITE);
   const auto got = system_call(SYS_mmap, {0, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0});
-  if (got < 0 && got > -4096) {
-    throw Error(ExitCode::kInternal,
-                fmt::format("mapping {} bytes in the frozen child: {}", size, std::strerror(static_cast<int>(-got))),
-                "");
-  }
-  return static_cast<std::uint64_t>(got);
+  if (!failed(got)) return static_cast<std::uint64_t>(got);
+  throw Error(ExitCode::kInternal,
+              fmt::format("mapping {} bytes in the frozen child: {}", size, std::strerror(static_cast<int>(-got))), "");
 }
 
 std::uint64_t ChildRunner::reserve(std::size_t size) {
   constexpr std::uint64_t kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   const auto got = system_call(SYS_mmap, {0, size, PROT_READ | PROT_WRITE, kFlags, ~0ull, 0});
-  return got < 0 && got > -4096 ? 0 : static_cast<std::uint64_t>(got);
+  return failed(got) ? 0 : static_cast<std::uint64_t>(got);
 }
 
 void ChildRunner::write(std::uint64_t address, std::span<const std::byte> bytes) {
@@ -154,26 +151,26 @@ void ChildRunner::write(std::uint64_t address, std::span<const std::byte> bytes)
   if (::process_vm_writev(pid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size())) return;
   // Code is mapped without write permission: ptrace's way goes past that.
   const FileDescriptor file(::open(fmt::format("/proc/{}/mem", pid_).c_str(), O_WRONLY | O_CLOEXEC));
-  if (::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(address)) ==
-      static_cast<ssize_t>(bytes.size()))
+  if (file && ::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(address)) ==
+                  static_cast<ssize_t>(bytes.size())) {
     return;
+  }
   throw Error(ExitCode::kGaveUp, "the frozen child cannot be written: it was killed, or its memory limit is too near",
               "");
 }
 
 void ChildRunner::prepare_call(std::uint64_t entry, std::uint64_t argument, std::uint64_t stack_top) {
-  user_regs_struct registers = birth_;
-  registers.rip = entry;
-  registers.rdi = argument;
-  registers.rsp = (stack_top & ~15ull) - 8;  // as if just called
-  registers.rax = 0;
-  registers.orig_rax = ~0ull;
-  registers.eflags = 0x202;
-  if (ptrace(PTRACE_SETREGS, pid_, nullptr, &registers) < 0) ended_ = true;
+  user_regs_struct registers = calling(birth_, gadgets_, (stack_top & ~15ull) - 8, 0, {argument});
+  registers.rip = entry;  // the stack is as if just called
+  user_fpregs_struct floating{};
+  floating.cwd = 0x37f;  // as at a program's start, whatever the thread was computing
+  floating.mxcsr = 0x1f80;
+  ptrace(PTRACE_SETFPREGS, pid_, nullptr, &floating);
+  ptrace(PTRACE_SETREGS, pid_, nullptr, &registers);
 }
 
 void ChildRunner::resume_async() {
-  if (!ended_ && ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr) < 0) ended_ = true;
+  if (!ended_) ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr);  // a failure is a death: the wait sees it
 }
 
 ChildStop ChildRunner::resume(milliseconds slice) {
@@ -181,8 +178,9 @@ ChildStop ChildRunner::resume(milliseconds slice) {
   return wait(slice);
 }
 
-bool ChildRunner::wait_status(milliseconds slice, int* status) {
-  const auto deadline = steady_clock::now() + slice;
+// True: stopped. False: still running at the deadline, or ended.
+bool ChildRunner::wait_status(TimePoint deadline, int* status) {
+  constexpr int kTightSpins = 500;
   for (int spins = 0; !ended_; ++spins) {
     const pid_t got = ::waitpid(pid_, status, __WALL | WNOHANG);
     if (got == pid_ && WIFSTOPPED(*status)) return true;
@@ -190,10 +188,9 @@ bool ChildRunner::wait_status(milliseconds slice, int* status) {
       ended_ = true;
       return false;
     }
-    if (spins > 500) {
-      if (steady_clock::now() >= deadline) return false;
-      ::usleep(50);
-    }
+    while_waiting_();
+    if (steady_clock::now() >= deadline) return false;
+    if (spins > kTightSpins) ::usleep(50);
   }
   return false;
 }
@@ -202,74 +199,67 @@ ChildStop ChildRunner::wait(milliseconds slice) {
   const auto deadline = steady_clock::now() + slice;
   for (;;) {
     int status = 0;
-    const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
-    if (!wait_status(std::max(left, milliseconds(0)), &status)) {
-      if (ended_) return {.kind = ChildStop::Kind::kEnded};
-      return stop_now();
-    }
-    const int signal = WSTOPSIG(status);
-    if (signal == kSystemCallStop) {
-      ChildStop stop = on_system_call();
-      if (stop.kind != ChildStop::Kind::kDeadline) return stop;
-      continue;
-    }
-    if (status >> 16 != 0 || signal == SIGSTOP || signal == SIGCONT) {  // not of its own making
-      resume_async();
-      continue;
-    }
-    if (signal == SIGTRAP) return {.kind = ChildStop::Kind::kTrap};
-    siginfo_t info{};
-    ptrace(PTRACE_GETSIGINFO, pid_, nullptr, &info);
-    return {.kind = ChildStop::Kind::kSignal,
-            .signal = signal,
-            .fault_address = reinterpret_cast<std::uint64_t>(info.si_addr)};
+    if (!wait_status(deadline, &status)) return ended_ ? ChildStop{.kind = ChildStop::Kind::kEnded} : stop_now();
+    if (const auto stop = judge(status)) return *stop;
+    // It made a call that is let through, or something from outside passed over it.
+    if (steady_clock::now() >= deadline) return {.kind = ChildStop::Kind::kDeadline};
+    resume_async();
   }
+}
+
+// What a stop means; empty when it is not of the child's own making, or of no interest. It is stopped in any case.
+std::optional<ChildStop> ChildRunner::judge(int status) {
+  const int signal = WSTOPSIG(status);
+  if (signal == kSystemCallStop) return on_system_call();
+  if (status >> 16 != 0) return std::nullopt;
+  siginfo_t info{};
+  ptrace(PTRACE_GETSIGINFO, pid_, nullptr, &info);
+  // A signal to the whole process group reaches the child too; all that can be blocked are.
+  if (signal == SIGSTOP || signal == SIGCONT) return std::nullopt;
+  if (signal == SIGTRAP) return ChildStop{.kind = ChildStop::Kind::kTrap};
+  return ChildStop{.kind = ChildStop::Kind::kSignal,
+                   .signal = signal,
+                   .fault_address = reinterpret_cast<std::uint64_t>(info.si_addr)};
 }
 
 // Still running when the slice was over.
 ChildStop ChildRunner::stop_now() {
+  const auto deadline = steady_clock::now() + kStopLimit;
   ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr);
   int status = 0;
-  if (!wait_status(kSystemCallLimit, &status)) {
-    ::kill(pid_, SIGKILL);
-    ended_ = true;
-    return {.kind = ChildStop::Kind::kEnded};
+  if (wait_status(deadline, &status)) {
+    // What it did just before our stop counts. Our stop may then come later, and is passed over.
+    return judge(status).value_or(ChildStop{.kind = ChildStop::Kind::kDeadline});
   }
-  const int signal = WSTOPSIG(status);
-  if (status >> 16 == PTRACE_EVENT_STOP) return {.kind = ChildStop::Kind::kDeadline};
-  if (signal == SIGTRAP) return {.kind = ChildStop::Kind::kTrap};  // our stop comes later and is passed over
-  if (signal == kSystemCallStop) {
-    ChildStop stop = on_system_call();
-    return stop.kind == ChildStop::Kind::kDeadline ? stop_now() : stop;
-  }
-  return {.kind = ChildStop::Kind::kSignal, .signal = signal};
+  ::kill(pid_, SIGKILL);
+  return {.kind = ChildStop::Kind::kEnded};
 }
 
-// At the entry of a system call: lets a harmless one through (kDeadline: go on waiting), cancels any other.
-ChildStop ChildRunner::on_system_call() {
+// At the entry of a system call: lets a harmless one through to its exit, cancels any other.
+std::optional<ChildStop> ChildRunner::on_system_call() {
   user_regs_struct registers{};
-  if (ptrace(PTRACE_GETREGS, pid_, nullptr, &registers) < 0) return {.kind = ChildStop::Kind::kEnded};
+  if (ptrace(PTRACE_GETREGS, pid_, nullptr, &registers) < 0) return ChildStop{.kind = ChildStop::Kind::kEnded};
   const auto number = static_cast<std::int64_t>(registers.orig_rax);
-  const bool allowed = is_allowed(registers);
-  if (!allowed) {
-    registers.orig_rax = ~0ull;
+  const bool harmless = is_harmless_call(registers, LiveMemory(pid_));
+  if (!harmless) {
+    registers.orig_rax = kNoCall;
     ptrace(PTRACE_SETREGS, pid_, nullptr, &registers);
   }
+  const auto deadline = steady_clock::now() + kStopLimit;
   int status = 0;
-  do {  // to its exit stop
-    if (ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr) < 0 || !wait_status(kSystemCallLimit, &status)) {
-      return {.kind = ChildStop::Kind::kEnded};
+  do {  // to its exit
+    if (ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr) < 0 || !wait_status(deadline, &status)) {
+      return ChildStop{.kind = ChildStop::Kind::kEnded};
     }
   } while (WSTOPSIG(status) != kSystemCallStop);
-  if (!allowed) return {.kind = ChildStop::Kind::kSystemCall, .system_call = number};
-  resume_async();
-  return {.kind = ChildStop::Kind::kDeadline};
+  if (harmless) return std::nullopt;
+  return ChildStop{.kind = ChildStop::Kind::kSystemCall, .system_call = number};
 }
 
 double ChildRunner::cpu_ms() const {
   std::ifstream file(fmt::format("/proc/{}/schedstat", pid_));  // first number: ns on a CPU
   double nanoseconds = 0;
-  if (file >> nanoseconds) return nanoseconds / 1e6;
+  if (pid_ != 0 && file >> nanoseconds) return nanoseconds / 1e6;
   return last_cpu_ms_;
 }
 
@@ -277,14 +267,9 @@ void ChildRunner::kill() {
   watcher_ = {};  // joins: nothing else may signal the pid from here on
   if (pid_ == 0) return;
   last_cpu_ms_ = cpu_ms();
-  ::kill(pid_, SIGKILL);
-  int status = 0;
-  const auto deadline = steady_clock::now() + kSystemCallLimit;
-  while (::waitpid(pid_, &status, __WALL | WNOHANG) == 0 || WIFSTOPPED(status)) {
-    if (steady_clock::now() > deadline) break;
-    status = 0;
-    ::usleep(100);
-  }
+  if (!ended_) ::kill(pid_, SIGKILL);
+  const auto deadline = steady_clock::now() + kStopLimit;
+  for (int status = 0; !ended_ && wait_status(deadline, &status);) continue;
   ended_ = true;
   pid_ = 0;
 }

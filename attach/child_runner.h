@@ -5,6 +5,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -12,18 +14,25 @@
 #include "attach/frozen_process.h"
 #include "attach/memory_guard.h"
 #include "attach/process_id.h"
-#include "attach/registers.h"
+#include "attach/remote_call.h"
 
 namespace memsnap {
 
-// The frozen child under ptrace, stopped but while resume() runs it. It was attached at birth and dies with us.
+// The frozen child under ptrace, stopped but while resume() runs it. It was attached at birth and dies with us. All but
+// write(), pid() and cpu_ms() is for the thread that traces it.
 class ChildRunner final : public FrozenChild {
  public:
-  // Takes over a child stopped at its birth: marks it, and write-protects shared mappings. `target` outlives it.
-  ChildRunner(const ProcessId& target, pid_t child, const MemoryMap& map, const Gadgets& gadgets);
+  // Takes over a child at its birth, and names it. `target` outlives it; `while_waiting` is called in every wait.
+  ChildRunner(const ProcessId& target, pid_t child, const Gadgets& gadgets, SeccompGate gate,
+              std::function<void()> while_waiting);
   ~ChildRunner() override;
   ChildRunner(const ChildRunner&) = delete;
   ChildRunner& operator=(const ChildRunner&) = delete;
+
+  // First thing in the child's life: nothing that runs there may write memory that others see.
+  void protect_shared(const MemoryMap& map);
+  // False: a shared mapping could not be protected, so no foreign code may run in this child.
+  bool safe_to_run() const { return safe_; }
 
   pid_t pid() const override { return pid_; }
   std::uint64_t map(std::size_t size, bool executable) override;
@@ -35,26 +44,27 @@ class ChildRunner final : public FrozenChild {
   ChildStop wait(std::chrono::milliseconds slice) override;
   double cpu_ms() const override;
 
-  // False: a shared mapping could not be protected, so no foreign code may run in this child.
-  bool safe_to_run() const { return safe_; }
   void kill();  // and waits for its end as its tracer; the target's zombie remains to be reaped
 
  private:
-  std::int64_t system_call(long number, std::array<std::uint64_t, 6> arguments);
-  void protect_shared(const MemoryMap& map);
-  void name_it();
-  ChildStop on_system_call();
-  bool wait_status(std::chrono::milliseconds slice, int* status);
+  using TimePoint = std::chrono::steady_clock::time_point;
+  std::int64_t system_call(long number, const CallArguments& arguments);
+  std::optional<ChildStop> judge(int status);
+  std::optional<ChildStop> on_system_call();
+  bool wait_status(TimePoint deadline, int* status);
   ChildStop stop_now();
+  void name_it();
   void watch(const std::stop_token& stop);
 
   const ProcessId& target_;
   pid_t pid_;
   Gadgets gadgets_;
+  SeccompGate gate_;
+  std::function<void()> while_waiting_;
   user_regs_struct birth_{};
-  bool ended_ = false;
-  bool safe_ = true;
-  double last_cpu_ms_ = 0;
+  bool ended_ = false;  // it is dead, and no longer ours to wait for
+  bool safe_ = false;
+  std::atomic<double> last_cpu_ms_ = 0;
   std::vector<MemoryLimit> limits_;
   std::jthread watcher_;  // kills the child when the target ends, execs, or its memory limit comes near
 };

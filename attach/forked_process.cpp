@@ -1,9 +1,7 @@
 #include "attach/forked_process.h"
 
 #include <fmt/format.h>
-#include <sys/ptrace.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -17,37 +15,86 @@
 #include "attach/memory_guard.h"
 #include "attach/reaper.h"
 #include "attach/remote_call.h"
+#include "attach/tracer_thread.h"
 
 namespace memsnap {
 namespace {
 
 constexpr std::size_t kCacheBytes = 256u << 20;
-constexpr std::chrono::seconds kBirthLimit{10};
-constexpr int kSeccompFilter = 2;  // Seccomp: of proc_pid_status(5)
+constexpr std::chrono::milliseconds kStragglerPoll{2};
+
+// The child as its tracer's thread alone may handle it.
+class TracedChild final : public FrozenChild {
+ public:
+  TracedChild(TracerThread& tracer, ChildRunner& runner) : tracer_(tracer), runner_(runner) {}
+  pid_t pid() const override { return runner_.pid(); }
+  std::uint64_t map(std::size_t size, bool executable) override {
+    return tracer_.run([&] { return runner_.map(size, executable); });
+  }
+  std::uint64_t reserve(std::size_t size) override {
+    return tracer_.run([&] { return runner_.reserve(size); });
+  }
+  void write(std::uint64_t address, std::span<const std::byte> bytes) override { runner_.write(address, bytes); }
+  void prepare_call(std::uint64_t entry, std::uint64_t argument, std::uint64_t stack_top) override {
+    tracer_.run([&] { runner_.prepare_call(entry, argument, stack_top); });
+  }
+  ChildStop resume(std::chrono::milliseconds slice) override {
+    return tracer_.run([&] { return runner_.resume(slice); });
+  }
+  void resume_async() override {
+    tracer_.run([&] { runner_.resume_async(); });
+  }
+  ChildStop wait(std::chrono::milliseconds slice) override {
+    return tracer_.run([&] { return runner_.wait(slice); });
+  }
+  double cpu_ms() const override { return runner_.cpu_ms(); }
+
+ private:
+  TracerThread& tracer_;
+  ChildRunner& runner_;
+};
 
 class ForkedProcess final : public FrozenProcess {
  public:
-  ForkedProcess(const ProcessId& target, LeftChild child, MemoryMap map, const Gadgets& gadgets)
-      : target_(target),
-        zombie_(child),
-        map_(std::move(map)),
-        gadgets_(gadgets),
-        live_(child.pid),
-        memory_(live_, map_, kCacheBytes) {}
+  ForkedProcess(const ProcessId& target, LeftChild child, const Gadgets& gadgets)
+      : target_(target), zombie_(child), gadgets_(gadgets), live_(child.pid) {}
   ~ForkedProcess() override {
     try {
       release();
-    } catch (...) {  // what is left is named by the next memsnap's reaping
+    } catch (...) {  // what is left is found and reaped by the next memsnap
     }
   }
 
-  const ProcessMemory& memory() const override { return memory_; }
-  const MemoryMap& map() const override { return map_; }
-  FrozenChild* child() override { return runner_ && runner_->safe_to_run() ? &*runner_ : nullptr; }
+  const ProcessMemory& memory() const override { return *memory_; }
+  const MemoryMap& map() const override { return *map_; }
+  FrozenChild* child() override { return traced_ && runner_->safe_to_run() ? &*traced_ : nullptr; }
   const FreezeFacts& facts() const override { return facts_; }
 
   std::vector<std::string> release() override {
     if (std::exchange(released_, true)) return {};
+    return tracer_ ? tracer_->run([this] { return end_child(); }) : end_child();
+  }
+
+  // On the tracer's thread, after the target was let go: the child is marked and made harmless.
+  void start(SeccompGate gate, FreezeFacts facts, std::vector<pid_t> stragglers) {
+    facts_ = std::move(facts);
+    stragglers_ = std::move(stragglers);
+    runner_.emplace(target_, zombie_.pid, gadgets_, std::move(gate), [this] { release_stragglers(stragglers_); });
+    map_ = MemoryMap::of(zombie_.pid);
+    runner_->protect_shared(*map_);
+    memory_.emplace(live_, *map_, kCacheBytes);
+  }
+
+  // From its own thread to the caller's.
+  void hand_over(std::unique_ptr<TracerThread> tracer) {
+    tracer_ = std::move(tracer);
+    traced_.emplace(*tracer_, *runner_);
+    if (stragglers_.empty()) return;
+    tracer_->run([this] { tracer_->when_idle(kStragglerPoll, [this] { release_stragglers(stragglers_); }); });
+  }
+
+ private:
+  std::vector<std::string> end_child() {
     if (runner_) {
       runner_->kill();
     } else {
@@ -55,102 +102,66 @@ class ForkedProcess final : public FrozenProcess {
       ::waitpid(zombie_.pid, nullptr, __WALL);
     }
     release_stragglers(stragglers_);
-    if (reap(target_, zombie_, map_, gadgets_)) return {};
+    if (reap(target_, zombie_)) return {};
     return {fmt::format("a dead child, pid {}, that process {} did not take back", zombie_.pid, target_.pid())};
   }
 
-  // After the target was let go: the child is marked and made harmless.
-  void start(FreezeFacts facts, std::vector<pid_t> stragglers) {
-    facts_ = std::move(facts);
-    stragglers_ = std::move(stragglers);
-    runner_.emplace(target_, zombie_.pid, map_, gadgets_);
-  }
-
- private:
   const ProcessId& target_;
   LeftChild zombie_;
-  MemoryMap map_;
   Gadgets gadgets_;
   LiveMemory live_;
-  CachedMemory memory_;
+  std::optional<MemoryMap> map_;
+  std::optional<CachedMemory> memory_;
   FreezeFacts facts_;
   std::vector<pid_t> stragglers_;
   std::optional<ChildRunner> runner_;
+  std::optional<TracedChild> traced_;
   bool released_ = false;
+  std::unique_ptr<TracerThread> tracer_;  // ends first
 };
-
-// Waits for the child's own first stop, so that nothing of it ever runs. The kernel attached it at birth.
-void wait_for_birth(pid_t child) {
-  const auto deadline = std::chrono::steady_clock::now() + kBirthLimit;
-  int status = 0;
-  while (::waitpid(child, &status, __WALL | WNOHANG) == 0 && std::chrono::steady_clock::now() < deadline) ::usleep(10);
-}
-
-struct Borrowed {
-  std::unique_ptr<RemoteCall> call;
-  std::string refused;
-};
-
-Borrowed borrow_thread(pid_t pid, const StoppedProcess& stopped, const MemoryMap& map, const Gadgets& gadgets) {
-  Borrowed borrowed;
-  const LiveMemory memory(pid);
-  const bool filtered = status_number(pid, "Seccomp", 10, 0) == kSeccompFilter;
-  const auto options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK;
-  borrowed.refused = "no thread is at a point where a call can be forced on it";
-  for (const bool in_call : {true, false}) {  // threads inside system calls first, the main thread before the others
-    for (const pid_t tid : stopped.stopped()) {
-      user_regs_struct registers{};
-      if (ptrace(PTRACE_GETREGS, tid, nullptr, &registers) < 0 || in_system_call(registers) != in_call) continue;
-      if (!may_borrow(tid, memory)) continue;
-      if (ptrace(PTRACE_SETOPTIONS, tid, nullptr, options | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0)) < 0) {
-        borrowed.refused = filtered ? "a seccomp filter that cannot be suspended" : std::strerror(errno);
-        continue;
-      }
-      try {
-        borrowed.call = std::make_unique<RemoteCall>(pid, tid, map, gadgets);
-        return borrowed;
-      } catch (const Error& error) {
-        if (error.code() != ExitCode::kGaveUp) throw;
-        borrowed.refused = error.what();
-      }
-    }
-  }
-  return borrowed;
-}
 
 [[noreturn]] void throw_no_child(bool* fallback, const std::string& why) {
   *fallback = true;
   throw Error(ExitCode::kGaveUp, fmt::format("no frozen copy can be made: {}", why), "--method stop needs none");
 }
 
-}  // namespace
+[[noreturn]] void throw_changed(pid_t pid, pid_t tid) {
+  throw Error(ExitCode::kTargetHarmed, fmt::format("thread {} of {} is not as it was before the freeze", tid, pid),
+              "please report this with the output of: memsnap doctor");
+}
 
-std::unique_ptr<FrozenProcess> freeze_by_fork(const ProcessId& target, const FreezeOptions& options, Log& log,
-                                              bool* fallback) {
-  const pid_t pid = target.pid();
-  // Everything that can be prepared is, before anything stops.
-  require_room(pid, read_memory_use(pid), thread_ids(pid).size(), options.max_pause);
-  const MemoryMap before = MemoryMap::of(pid);
-  const auto gadgets = find_gadgets(before, LiveMemory(pid));
-  if (!gadgets) throw_no_child(fallback, "its program has no system call instruction that could be used");
-  const std::vector<LeftChild> left = left_children(pid);
+struct Prepared {
+  MemoryMap map;
+  Gadgets gadgets;
+  std::vector<LeftChild> left;
+};
 
-  StoppedProcess stopped(target, {.wait = options.wait});
+// Everything that can be found out before anything stops.
+Prepared prepare(pid_t pid, const FreezeOptions& options, bool* fallback) {
+  require_room(pid, options.max_pause);
   MemoryMap map = MemoryMap::of(pid);
-  Borrowed borrowed = borrow_thread(pid, stopped, map, *gadgets);
-  if (!borrowed.call) throw_no_child(fallback, borrowed.refused);
-  for (const LeftChild& child : left) reap(*borrowed.call, child);
-  const RemoteCall::Result cloned = borrowed.call->clone_child();
+  const auto gadgets = find_gadgets(map, LiveMemory(pid));
+  if (!gadgets) throw_no_child(fallback, "its program has no system call instruction that could be used");
+  return {std::move(map), *gadgets, left_children(pid)};
+}
+
+std::unique_ptr<ForkedProcess> fork_off(const ProcessId& target, const FreezeOptions& options, const Prepared& prepared,
+                                        bool* fallback) {
+  const pid_t pid = target.pid();
+  StoppedProcess stopped(target, {.wait = options.wait, .longest = options.max_pause});
+  std::string why;
+  const auto borrowed = borrow_thread(pid, stopped.stopped(), prepared.map, prepared.gadgets, &why);
+  if (!borrowed) throw_no_child(fallback, why);
+  for (const LeftChild& child : prepared.left) reap(*borrowed, child);
+  const RemoteCall::Result cloned = borrowed->clone_child();
   if (cloned.value < 0 || cloned.child == 0) {
-    borrowed.call->restore();
+    borrowed->restore();
     throw_no_child(fallback, fmt::format("clone: {}", std::strerror(static_cast<int>(-cloned.value))));
   }
-  const LeftChild child{cloned.child, static_cast<pid_t>(cloned.value)};
-  wait_for_birth(child.pid);
-  ptrace(PTRACE_SETOPTIONS, child.pid, nullptr, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
-  auto frozen = std::make_unique<ForkedProcess>(target, child, std::move(map), *gadgets);
-  const bool same = borrowed.call->restore();
-  borrowed.call.reset();
+  auto frozen = std::make_unique<ForkedProcess>(target, LeftChild{cloned.child, static_cast<pid_t>(cloned.value)},
+                                                prepared.gadgets);
+  const bool same = borrowed->restore();
+  const std::vector<pid_t> changed = stopped.changed();
 
   FreezeFacts facts;
   facts.method = Method::kFreeze;
@@ -159,13 +170,22 @@ std::unique_ptr<FrozenProcess> freeze_by_fork(const ProcessId& target, const Fre
   facts.was_stopped = stopped.group_stopped();
   std::vector<pid_t> stragglers = stopped.release();
   facts.pause = stopped.stopped_for();
-  if (!same) {
-    throw Error(ExitCode::kTargetHarmed, fmt::format("a thread of {} is not as it was before the freeze", pid),
-                "please report this with the output of: memsnap doctor");
+  if (!same || !changed.empty()) throw_changed(pid, changed.empty() ? pid : changed.front());
+  frozen->start(borrowed->gate(), std::move(facts), std::move(stragglers));
+  return frozen;
+}
+
+}  // namespace
+
+std::unique_ptr<FrozenProcess> freeze_by_fork(const ProcessId& target, const FreezeOptions& options, Log& log,
+                                              bool* fallback) {
+  const Prepared prepared = prepare(target.pid(), options, fallback);
+  auto tracer = std::make_unique<TracerThread>();
+  auto frozen = tracer->run([&] { return fork_off(target, options, prepared, fallback); });
+  frozen->hand_over(std::move(tracer));
+  if (!prepared.left.empty()) {
+    log.info("reaped", fmt::format("{} dead child(ren) of an earlier memsnap taken back", prepared.left.size()));
   }
-  if (!left.empty())
-    log.info("reaped", fmt::format("{} dead child(ren) of an earlier memsnap taken back", left.size()));
-  frozen->start(std::move(facts), std::move(stragglers));
   return frozen;
 }
 

@@ -3,7 +3,6 @@
 #include <memory>
 
 #include "attach/frozen_process.h"
-#include "attach/stopped_process.h"
 
 namespace memsnap {
 
@@ -11,8 +10,5 @@ namespace memsnap {
 // no child can be made (filter, limit, shadow stack): it runs again as before, and --method stop would do.
 std::unique_ptr<FrozenProcess> freeze_by_fork(const ProcessId& target, const FreezeOptions& options, Log& log,
                                               bool* fallback);
-
-// The name by which a later memsnap knows a child left behind by one that was killed.
-inline constexpr const char* kChildName = "memsnap-frozen";
 
 }  // namespace memsnap

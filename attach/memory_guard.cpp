@@ -1,21 +1,28 @@
 #include "attach/memory_guard.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
-#include <sstream>
+#include <string_view>
 
 #include "attach/base/error.h"
+#include "attach/stopped_process.h"
 
 namespace memsnap {
 namespace {
 
+constexpr std::uint64_t kKiB = 1u << 10;
 constexpr std::uint64_t kMiB = 1u << 20;
 constexpr std::uint64_t kFixedCost = 32 * kMiB;  // the walker's buffers and stacks
 constexpr std::uint64_t kNoLimit = 1ull << 62;   // v1 writes a huge number for "none"
+constexpr double kPauseAtLeast = 1;              // ms
 constexpr double kPausePerPageTableMiB = 15;     // ms; measured 9 to 23 with 4 KiB pages (tests/bench)
 constexpr double kPausePerThread = 0.05;         // ms
+constexpr std::uint64_t kTableReach = 512;       // a page table of 4 KiB maps 2 MiB
+constexpr std::uint64_t kBitmapShare = 128;      // the walker marks what it has visited
 constexpr std::uint64_t kCopiedShare = 16;       // one resident byte in so many is written while the child lives
 
 std::optional<std::uint64_t> read_number(const std::string& path) {
@@ -33,6 +40,20 @@ std::uint64_t inactive_file(const std::string& path) {
     if (key == "inactive_file" || key == "total_inactive_file") return value;
   }
   return 0;
+}
+
+std::uint64_t sum_of_kilobytes(const std::string& path, std::string_view key) {
+  std::ifstream file(path);
+  std::uint64_t total = 0;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(key)) total += std::strtoull(line.c_str() + key.size(), nullptr, 10) * kKiB;
+  }
+  return total;
+}
+
+std::uint64_t available_memory() {
+  const std::uint64_t available = sum_of_kilobytes("/proc/meminfo", "MemAvailable:");
+  return available == 0 ? ~0ull : available;
 }
 
 std::string parent(const std::string& path) {
@@ -89,32 +110,56 @@ std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& lim
   return least;
 }
 
-std::uint64_t predicted_child_memory(const MemoryUse& use) {
-  return kFixedCost + use.page_tables + use.rss / 128 + use.rss / kCopiedShare;
+FreezeCost read_freeze_cost(pid_t pid) {
+  FreezeCost cost;
+  cost.resident = status_number(pid, "RssAnon", 10, status_number(pid, "VmRSS", 10, 0)) * kKiB;
+  cost.page_tables = status_number(pid, "VmPTE", 10, 0) * kKiB;
+  cost.threads = status_number(pid, "Threads", 10, 1);
+  return cost;
 }
 
-std::chrono::milliseconds predicted_pause(const MemoryUse& use, std::size_t threads) {
-  const double tables = static_cast<double>(use.page_tables) / static_cast<double>(kMiB);
-  const double total = 1 + kPausePerPageTableMiB * tables + kPausePerThread * static_cast<double>(threads);
+std::uint64_t predicted_child_memory(const FreezeCost& cost) {
+  return kFixedCost + cost.page_tables + cost.resident / kBitmapShare + cost.resident / kCopiedShare;
+}
+
+std::chrono::milliseconds predicted_pause(const FreezeCost& cost) {
+  const std::uint64_t of_huge = cost.huge / kTableReach;
+  const double tables = static_cast<double>(cost.page_tables - std::min(cost.page_tables, of_huge));
+  const double total = kPauseAtLeast + kPausePerPageTableMiB * tables / static_cast<double>(kMiB) +
+                       kPausePerThread * static_cast<double>(cost.threads);
   return std::chrono::milliseconds(static_cast<std::int64_t>(total));
 }
 
-void require_room(pid_t pid, const MemoryUse& use, std::size_t threads, std::chrono::milliseconds max_pause) {
-  const auto pause = predicted_pause(use, threads);
+void require_room(pid_t pid, std::chrono::milliseconds max_pause) {
+  FreezeCost cost = read_freeze_cost(pid);
+  // Only when it matters: this walks the target's page tables.
+  if (predicted_pause(cost) > max_pause)
+    cost.huge = sum_of_kilobytes(fmt::format("/proc/{}/smaps", pid), "AnonHugePages:");
+  const auto pause = predicted_pause(cost);
   if (pause > max_pause) {
     throw Error(ExitCode::kGaveUp,
                 fmt::format("freezing {} would stop it for about {} ms, more than --max-pause {} ms", pid,
                             pause.count(), max_pause.count()),
                 fmt::format("allow it with --max-pause {}ms", pause.count() * 2));
   }
-  const auto room = memory_headroom(memory_limits(pid));
-  const std::uint64_t need = predicted_child_memory(use);
-  if (room && *room < need) {
-    throw Error(ExitCode::kGaveUp,
-                fmt::format("{} has {} MiB left below its memory limit, a frozen copy may need {} MiB", pid,
-                            *room / kMiB, need / kMiB),
-                "raise the limit, or use --method read, which needs none of the target's memory");
-  }
+  const std::uint64_t need = predicted_child_memory(cost);
+  const auto below_limit = memory_headroom(memory_limits(pid));
+  const std::uint64_t room = std::min(below_limit.value_or(~0ull), available_memory());
+  if (room >= need) return;
+  throw Error(ExitCode::kGaveUp,
+              fmt::format("{} has {} MiB left below {}, a frozen copy may need {} MiB", pid, room / kMiB,
+                          room == below_limit ? "its memory limit" : "what the machine has free", need / kMiB),
+              "raise the limit, or use --method stop, which needs none of the target's memory");
+}
+
+void require_room_for_copy(pid_t pid) {
+  const std::uint64_t need = read_freeze_cost(pid).resident + kFixedCost;
+  const auto below_limit = memory_headroom(memory_limits(::getpid()));
+  const std::uint64_t room = std::min(below_limit.value_or(~0ull), available_memory());
+  if (room >= need) return;
+  throw Error(ExitCode::kGaveUp,
+              fmt::format("a copy of {}'s memory needs {} MiB here, {} MiB are free", pid, need / kMiB, room / kMiB),
+              "use --method read, which copies nothing");
 }
 
 }  // namespace memsnap

@@ -26,13 +26,24 @@ std::vector<MemoryLimit> memory_limits(pid_t pid);
 // limit.
 std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& limits);
 
+// What counts for a freeze, from /proc/PID/status: cheap, and no lock of the target's is held for it.
+struct FreezeCost {
+  std::uint64_t resident = 0;     // private pages: those the child shares copy-on-write
+  std::uint64_t page_tables = 0;  // VmPTE
+  std::uint64_t huge = 0;         // resident in huge pages, whose tables are not copied page by page
+  std::size_t threads = 0;
+};
+FreezeCost read_freeze_cost(pid_t pid);
+
 // What a frozen child may cost in memory: page tables, the walker's buffers and bitmap, pages the target writes
 // meanwhile.
-std::uint64_t predicted_child_memory(const MemoryUse& use);
+std::uint64_t predicted_child_memory(const FreezeCost& cost);
 // How long the target would be stopped for the kernel's copy of its page tables.
-std::chrono::milliseconds predicted_pause(const MemoryUse& use, std::size_t threads);
+std::chrono::milliseconds predicted_pause(const FreezeCost& cost);
 
 // Throws Error kGaveUp, with nothing touched, when a limit or the pause would be passed.
-void require_room(pid_t pid, const MemoryUse& use, std::size_t threads, std::chrono::milliseconds max_pause);
+void require_room(pid_t pid, std::chrono::milliseconds max_pause);
+// The same for a copy of its memory in ours.
+void require_room_for_copy(pid_t pid);
 
 }  // namespace memsnap

@@ -1,6 +1,7 @@
 #include "attach/memory_map.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -64,8 +65,12 @@ std::string read_file(pid_t pid, const char* name) {
       throw Error(ExitCode::kNoPermission, fmt::format("cannot read {}: {}", path, std::strerror(error)),
                   "run as root or as the process's user");
     }
-    throw Error(ExitCode::kNoSuchProcess, fmt::format("process {} is gone, or has no memory of its own", pid),
-                "check the pid with: memsnap ps");
+    if (::access(fmt::format("/proc/{}", pid).c_str(), F_OK) == 0) {
+      throw Error(ExitCode::kUnsupported,
+                  fmt::format("process {} has no memory of its own: a kernel thread, or just ending", pid),
+                  "list the processes that can be read with: memsnap ps");
+    }
+    throw Error(ExitCode::kNoSuchProcess, fmt::format("process {} has ended", pid), "check the pid with: memsnap ps");
   }
   return text.str();
 }

@@ -1,39 +1,78 @@
 #include "attach/reaper.h"
 
 #include <fmt/format.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
 
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
-#include "attach/forked_process.h"
 #include "attach/stopped_process.h"
 
 namespace memsnap {
 namespace {
 
-// Name, state and exit signal (field 38) of proc_pid_stat(5).
-bool is_left_by_us(pid_t pid) {
+struct ChildStat {
+  std::string name;
+  bool dead = false;
+  int exit_signal = -1;
+};
+
+// proc_pid_stat(5): name, state, and field 38.
+std::optional<ChildStat> read_child(pid_t pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::ostringstream text;
   text << file.rdbuf();
   const std::string line = text.str();
   const std::size_t open = line.find('(');
   const std::size_t close = line.rfind(')');
-  if (open == std::string::npos || close == std::string::npos) return false;
-  if (line.substr(open + 1, close - open - 1) != kChildName) return false;
+  if (open == std::string::npos || close == std::string::npos) return std::nullopt;
+  ChildStat child{.name = line.substr(open + 1, close - open - 1)};
   std::istringstream fields(line.substr(close + 1));
   std::string state, word;
   fields >> state;
-  for (int field = 4; field <= 38 && fields >> word; ++field) continue;
-  return state == "Z" && fields && word == "0";
+  for (int field = 4; field < 38; ++field) fields >> word;
+  if (!(fields >> child.exit_signal)) return std::nullopt;
+  child.dead = state == "Z";
+  return child;
 }
+
+bool is_reapable(pid_t pid) {
+  const auto child = read_child(pid);
+  return child && child->dead && child->exit_signal == 0;
+}
+
+bool is_left_by_us(pid_t pid) {
+  const auto child = read_child(pid);
+  return child && child->dead && child->exit_signal == 0 && child->name == kChildName;
+}
+
+// By the kernel's list; where it was built without it, by the parent in every process's stat.
+std::vector<pid_t> children_of(pid_t target) {
+  std::vector<pid_t> children;
+  bool listed = false;
+  for (const pid_t tid : thread_ids(target)) {
+    std::ifstream file(fmt::format("/proc/{}/task/{}/children", target, tid));
+    listed = listed || file;
+    for (pid_t child = 0; file >> child;) children.push_back(child);
+  }
+  if (listed) return children;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const auto pid = static_cast<pid_t>(std::strtol(entry.path().filename().c_str(), nullptr, 10));
+    if (pid > 0 && status_number(pid, "PPid", 10, 0) == static_cast<std::uint64_t>(target)) children.push_back(pid);
+  }
+  return children;
+}
+
+constexpr std::chrono::milliseconds kStopWait{1000};
 
 }  // namespace
 
@@ -51,38 +90,36 @@ pid_t innermost_pid(pid_t pid) {
 
 std::vector<LeftChild> left_children(pid_t target) {
   std::vector<LeftChild> found;
-  for (const pid_t tid : thread_ids(target)) {
-    std::ifstream file(fmt::format("/proc/{}/task/{}/children", target, tid));
-    for (pid_t child = 0; file >> child;) {
-      if (is_left_by_us(child)) found.push_back({child, innermost_pid(child)});
-    }
+  for (const pid_t child : children_of(target)) {
+    if (is_left_by_us(child)) found.push_back({child, innermost_pid(child)});
   }
   return found;
 }
 
 bool reap(RemoteCall& thread, const LeftChild& child) {
+  if (!is_reapable(child.pid)) return true;  // somebody was faster
   const auto pid = static_cast<std::uint64_t>(child.target_pid);
   const std::int64_t got = thread.call(SYS_wait4, {pid, 0, __WALL | WNOHANG, 0, 0, 0}).value;
   return got == child.target_pid || got == -ECHILD;
 }
 
-bool reap(const ProcessId& target, const LeftChild& child, const MemoryMap& map, const Gadgets& gadgets) {
+bool reap(const ProcessId& target, const LeftChild& child) {
   constexpr int kAttempts = 50;
+  constexpr int kOneThreadAttempts = 5;
+  constexpr useconds_t kPause = 1000;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    if (!target.alive()) return true;
+    if (!target.alive() || !is_reapable(child.pid)) return true;
     try {
-      const StoppedProcess stopped(target, {.wait = std::chrono::milliseconds(1000), .one_thread = attempt < 5});
-      const LiveMemory memory(target.pid());
-      for (const pid_t tid : stopped.stopped()) {
-        if (!may_borrow(tid, memory)) continue;
-        ptrace(PTRACE_SETOPTIONS, tid, nullptr, PTRACE_O_TRACESYSGOOD);
-        RemoteCall thread(target.pid(), tid, map, gadgets);
-        const bool reaped = reap(thread, child);
-        thread.restore();
-        if (reaped) return true;
-      }
-    } catch (const Error&) {  // it ended, or that thread had no room: try again
+      const MemoryMap map = MemoryMap::of(target.pid());
+      const auto gadgets = find_gadgets(map, LiveMemory(target.pid()));  // anew: it may have replaced its program
+      if (!gadgets) return false;
+      const StoppedProcess stopped(target, {.wait = kStopWait, .one_thread = attempt < kOneThreadAttempts});
+      std::string why;
+      const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
+      if (thread && reap(*thread, child) && thread->restore()) return true;
+    } catch (const Error&) {  // it ended, or none could be stopped: try again
     }
+    ::usleep(kPause);
   }
   return !target.alive();
 }

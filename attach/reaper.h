@@ -19,11 +19,11 @@ struct LeftChild {
 // Zombies of the target that a killed memsnap left: marked by name, exit signal 0. No other child is ever touched.
 std::vector<LeftChild> left_children(pid_t target);
 
-// By a wait4 that returns at once, in a stopped thread of the target. False: it is still there.
+// By a wait4 that returns at once, in a stopped thread of the target. False: it is still there, or is no such child.
 bool reap(RemoteCall& thread, const LeftChild& child);
 
 // Stops one thread of the target briefly for it. False when that could not be done; true too when the target is gone.
-bool reap(const ProcessId& target, const LeftChild& child, const MemoryMap& map, const Gadgets& gadgets);
+bool reap(const ProcessId& target, const LeftChild& child);
 
 // The pid in the innermost namespace, from NSpid of /proc/PID/status; the pid itself when there is no other.
 pid_t innermost_pid(pid_t pid);

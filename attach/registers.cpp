@@ -1,5 +1,6 @@
 #include "attach/registers.h"
 
+#include <cpuid.h>
 #include <elf.h>
 #include <fmt/format.h>
 #include <sys/ptrace.h>
@@ -7,11 +8,12 @@
 #include <sys/uio.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <span>
+#include <utility>
 
 #include "attach/base/error.h"
 
@@ -22,7 +24,7 @@ constexpr std::int64_t kRestartSys = -512;        // ERESTARTSYS
 constexpr std::int64_t kRestartNoIntr = -513;     // ERESTARTNOINTR
 constexpr std::int64_t kRestartNoHandler = -514;  // ERESTARTNOHAND
 constexpr std::int64_t kRestartBlock = -516;      // ERESTART_RESTARTBLOCK
-constexpr std::size_t kMaxExtended = 64u << 10;
+constexpr std::size_t kMaxExtended = 16u << 10;   // 11 KiB with AMX
 constexpr std::size_t kMaskSize = 8;
 // struct _fpx_sw_bytes in the XSAVE area's legacy region, and the mark behind it (asm/sigcontext.h).
 constexpr std::size_t kSoftwareBytes = 464;
@@ -30,55 +32,50 @@ constexpr std::uint32_t kMagic1 = 0x46505853;
 constexpr std::uint32_t kMagic2 = 0x46505845;
 // The kernel's struct ucontext ends with an 8-byte mask, not the C library's 128 bytes and what follows.
 constexpr std::size_t kContextSize = offsetof(ucontext_t, uc_sigmask) + kMaskSize;
-constexpr std::uint64_t kContextFlags = 0x7;  // UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS
+constexpr std::uint64_t kContextFlags = 0x6;   // UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS
+constexpr std::uint64_t kContextExtended = 1;  // UC_FP_XSTATE
+// No mode of sigaltstack(2): rt_sigreturn then leaves the thread's alternate stack alone. SS_DISABLE would remove it.
+constexpr int kKeepAlternateStack = 0x40;
+constexpr std::size_t kStateHeader = 512;            // XSTATE_BV: which components are not in their initial state
+constexpr std::size_t kSmallestExtended = 576;       // legacy region and header
+constexpr std::uint64_t kTileFeatures = 3ull << 17;  // AMX: in a thread's signal frames only once it has used it
 
 void check(long result, pid_t tid, const char* what) {
   if (result >= 0) return;
   throw Error(ExitCode::kTargetHarmed, fmt::format("{} of thread {}: {}", what, tid, std::strerror(errno)), "");
 }
 
-std::vector<std::byte> read_extended(pid_t tid) {
-  std::vector<std::byte> bytes(kMaxExtended);
-  iovec area{bytes.data(), bytes.size()};
-  check(ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &area), tid, "reading the extended registers");
-  bytes.resize(area.iov_len);
-  return bytes;
+constexpr std::size_t kFrameHead = (8 + kContextSize + 63) / 64 * 64;
+constexpr unsigned long long kNoCall = ~0ull;      // orig_rax outside a system call: the kernel restarts nothing
+constexpr unsigned long long kPlainFlags = 0x202;  // interrupts on, direction up, no trap flag
+
+struct Usable {
+  std::size_t size = 0;
+  std::uint64_t features = 0;
+};
+
+// How much of the XSAVE area a signal frame of this thread may hold: the kernel rejects one larger than it would itself
+// write, and ptrace always shows the largest.
+Usable usable_extended(const std::vector<std::byte>& extended) {
+  if (extended.size() < kSmallestExtended) return {};
+  Usable usable{extended.size(), 0};
+  std::uint64_t used = 0;
+  std::memcpy(&usable.features, extended.data() + kSoftwareBytes, sizeof(usable.features));  // ptrace gives XCR0 here
+  std::memcpy(&used, extended.data() + kStateHeader, sizeof(used));
+  if ((usable.features & kTileFeatures) == 0 || (used & kTileFeatures) != 0) return usable;
+  usable.features &= ~kTileFeatures;
+  std::size_t end = kSmallestExtended;
+  for (unsigned feature = 2; feature < 63; ++feature) {
+    if ((usable.features >> feature & 1) == 0) continue;
+    unsigned size = 0, offset = 0, flags = 0, unused = 0;
+    __cpuid_count(0xd, feature, size, offset, flags, unused);
+    end = std::max<std::size_t>(end, offset + size);
+  }
+  usable.size = std::min(end, extended.size());
+  return usable;
 }
 
-}  // namespace
-
-ThreadRegisters ThreadRegisters::save(pid_t tid) {
-  ThreadRegisters saved;
-  check(ptrace(PTRACE_GETREGS, tid, nullptr, &saved.general), tid, "reading the registers");
-  saved.extended = read_extended(tid);
-  check(ptrace(PTRACE_GETSIGMASK, tid, kMaskSize, &saved.signal_mask), tid, "reading the signal mask");
-  return saved;
-}
-
-void ThreadRegisters::restore(pid_t tid) const {
-  std::vector<std::byte> bytes = extended;
-  iovec area{bytes.data(), bytes.size()};
-  check(ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &area), tid, "restoring the extended registers");
-  check(ptrace(PTRACE_SETSIGMASK, tid, kMaskSize, &signal_mask), tid, "restoring the signal mask");
-  check(ptrace(PTRACE_SETREGS, tid, nullptr, &general), tid, "restoring the registers");
-}
-
-bool ThreadRegisters::equals(pid_t tid) const {
-  const ThreadRegisters now = save(tid);
-  return std::memcmp(&now.general, &general, sizeof(general)) == 0 && now.extended == extended &&
-         now.signal_mask == signal_mask;
-}
-
-std::size_t return_frame_size(const ThreadRegisters& registers) {
-  constexpr std::size_t kHead = (8 + kContextSize + 63) / 64 * 64;
-  return kHead + (registers.extended.size() + sizeof(kMagic2) + 63) / 64 * 64;
-}
-
-std::vector<std::byte> return_frame(const ThreadRegisters& registers, const Gadgets& gadgets, std::uint64_t address) {
-  std::vector<std::byte> frame(return_frame_size(registers));
-  const std::size_t area = return_frame_size(registers) - (registers.extended.size() + sizeof(kMagic2) + 63) / 64 * 64;
-  ucontext_t context{};
-  const user_regs_struct& from = registers.general;
+void put_general(const user_regs_struct& from, ucontext_t& context) {
   const std::array<std::pair<int, unsigned long long>, 18> words = {{{REG_R8, from.r8},
                                                                      {REG_R9, from.r9},
                                                                      {REG_R10, from.r10},
@@ -101,26 +98,100 @@ std::vector<std::byte> return_frame(const ThreadRegisters& registers, const Gadg
   const std::array<std::uint16_t, 4> segments = {static_cast<std::uint16_t>(from.cs), 0, 0,
                                                  static_cast<std::uint16_t>(from.ss)};
   std::memcpy(&context.uc_mcontext.gregs[REG_CSGSFS], segments.data(), sizeof(segments));
+}
+
+std::vector<std::byte> read_extended(pid_t tid) {
+  std::vector<std::byte> bytes(kMaxExtended);
+  iovec area{bytes.data(), bytes.size()};
+  check(ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &area), tid, "reading the extended registers");
+  bytes.resize(area.iov_len);
+  return bytes;
+}
+
+}  // namespace
+
+ThreadRegisters ThreadRegisters::save(pid_t tid) {
+  ThreadRegisters saved;
+  check(ptrace(PTRACE_GETREGS, tid, nullptr, &saved.general), tid, "reading the registers");
+  saved.extended = read_extended(tid);
+  check(ptrace(PTRACE_GETSIGMASK, tid, kMaskSize, &saved.signal_mask), tid, "reading the signal mask");
+  return saved;
+}
+
+void ThreadRegisters::restore(pid_t tid) const {
+  if (read_extended(tid) != extended) {  // a system call keeps them, so writing them back would be the only change
+    std::vector<std::byte> bytes = extended;
+    iovec area{bytes.data(), bytes.size()};
+    check(ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &area), tid, "restoring the extended registers");
+  }
+  check(ptrace(PTRACE_SETSIGMASK, tid, kMaskSize, &signal_mask), tid, "restoring the signal mask");
+  // Last: until then the thread stands before a return frame, so that it is whole at every moment if we are killed.
+  check(ptrace(PTRACE_SETREGS, tid, nullptr, &general), tid, "restoring the registers");
+}
+
+bool ThreadRegisters::equals(pid_t tid) const {
+  const ThreadRegisters now = save(tid);
+  return std::memcmp(&now.general, &general, sizeof(general)) == 0 && now.extended == extended &&
+         now.signal_mask == signal_mask;
+}
+
+std::size_t return_frame_size(const ThreadRegisters& registers) {
+  const std::size_t extended = usable_extended(registers.extended).size;
+  return kFrameHead + (extended == 0 ? 0 : (extended + sizeof(kMagic2) + 63) / 64 * 64);
+}
+
+std::vector<std::byte> return_frame(const ThreadRegisters& registers, const Gadgets& gadgets, std::uint64_t address) {
+  std::vector<std::byte> frame(return_frame_size(registers));
+  ucontext_t context{};
+  put_general(registers.general, context);
   context.uc_flags = kContextFlags;
-  context.uc_stack.ss_flags = SS_DISABLE;
+  context.uc_stack.ss_flags = kKeepAlternateStack;
   std::memcpy(&context.uc_sigmask, &registers.signal_mask, kMaskSize);
-  const std::uint64_t extended_at = address + area;
-  std::memcpy(&context.uc_mcontext.fpregs, &extended_at, sizeof(extended_at));
+  const Usable usable = usable_extended(registers.extended);
+  if (usable.size != 0) {
+    context.uc_flags |= kContextExtended;
+    const std::uint64_t extended_at = address + kFrameHead;
+    std::memcpy(&context.uc_mcontext.fpregs, &extended_at, sizeof(extended_at));
+    std::byte* const extended = frame.data() + kFrameHead;
+    std::memcpy(extended, registers.extended.data(), usable.size);
+    const auto size = static_cast<std::uint32_t>(usable.size);
+    const std::array<std::uint32_t, 2> head = {kMagic1, size + static_cast<std::uint32_t>(sizeof(kMagic2))};
+    std::memcpy(extended + kSoftwareBytes, head.data(), sizeof(head));
+    std::memcpy(extended + kSoftwareBytes + 8, &usable.features, sizeof(usable.features));
+    std::memcpy(extended + kSoftwareBytes + 16, &size, sizeof(size));
+    std::memcpy(extended + usable.size, &kMagic2, sizeof(kMagic2));
+  }
   std::memcpy(frame.data(), &gadgets.signal_return, sizeof(gadgets.signal_return));
   std::memcpy(frame.data() + 8, &context, kContextSize);
-
-  std::byte* const extended = frame.data() + area;
-  std::memcpy(extended, registers.extended.data(), registers.extended.size());
-  std::uint64_t features = 0;  // ptrace gives XCR0 in the first software word
-  std::memcpy(&features, extended + kSoftwareBytes, sizeof(features));
-  const auto size = static_cast<std::uint32_t>(registers.extended.size());
-  const std::array<std::uint32_t, 2> head = {kMagic1, size + static_cast<std::uint32_t>(sizeof(kMagic2))};
-  std::memcpy(extended + kSoftwareBytes, head.data(), sizeof(head));
-  std::memcpy(extended + kSoftwareBytes + 8, &features, sizeof(features));
-  std::memcpy(extended + kSoftwareBytes + 16, &size, sizeof(size));
-  std::memcpy(extended + registers.extended.size(), &kMagic2, sizeof(kMagic2));
   return frame;
 }
+
+user_regs_struct returning(const user_regs_struct& from, const Gadgets& gadgets, std::uint64_t frame) {
+  user_regs_struct registers = from;
+  registers.rip = gadgets.signal_return;
+  registers.rsp = frame + 8;  // as if the frame's first word had been popped by a `ret`
+  registers.orig_rax = kNoCall;
+  return registers;
+}
+
+user_regs_struct calling(const user_regs_struct& from, const Gadgets& gadgets, std::uint64_t stack, long number,
+                         const std::array<std::uint64_t, 6>& arguments) {
+  user_regs_struct registers = from;
+  registers.rip = gadgets.system_call;
+  registers.rsp = stack;
+  registers.rax = static_cast<unsigned long long>(number);
+  registers.orig_rax = kNoCall;
+  registers.eflags = kPlainFlags;
+  registers.rdi = arguments[0];
+  registers.rsi = arguments[1];
+  registers.rdx = arguments[2];
+  registers.r10 = arguments[3];
+  registers.r8 = arguments[4];
+  registers.r9 = arguments[5];
+  return registers;
+}
+
+bool is_restart(std::int64_t result) { return result <= kRestartSys && result >= kRestartBlock; }
 
 ThreadRegisters restarted(ThreadRegisters registers) {
   user_regs_struct& general = registers.general;
@@ -139,16 +210,6 @@ ThreadRegisters restarted(ThreadRegisters registers) {
     default:
       break;
   }
-  return registers;
-}
-
-ThreadRegisters exiting(const ThreadRegisters& from, const Gadgets& gadgets) {
-  ThreadRegisters registers = from;
-  registers.general.rip = gadgets.system_call;
-  registers.general.rax = SYS_exit_group;
-  registers.general.rdi = 0;
-  registers.general.eflags = 0x202;
-  registers.signal_mask = ~0ull;
   return registers;
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -10,38 +12,25 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <fstream>
-#include <span>
 #include <string_view>
-#include <vector>
 
 #include "attach/base/error.h"
 
 namespace memsnap {
 namespace {
 
-using std::string_view_literals::operator""sv;
 using std::chrono::steady_clock;
 
-constexpr std::string_view kSystemCall = "\x0f\x05\xc3"sv;                            // syscall; ret
-constexpr std::string_view kSignalReturn = "\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"sv;  // mov $15, %rax; syscall
 constexpr std::uint64_t kRedZone = 128;
-constexpr std::size_t kMaxText = 64u << 20;
+constexpr std::uint64_t kAllSignals = ~0ull;
+constexpr std::size_t kNameSize = 64;  // 16, and the frames' alignment
 // A remote system call that takes longer is not ours to wait for: we only use calls that return at once, but for the
 // page table copy of a large clone.
 constexpr std::chrono::seconds kCallLimit{60};
-
-bool is_c_library(const Mapping& mapping) {
-  return mapping.name.find("libc") != std::string::npos || mapping.name.find("musl") != std::string::npos;
-}
-
-std::string read_text(const Mapping& mapping, const ProcessMemory& memory) {
-  std::string text(std::min<std::uint64_t>(mapping.size(), kMaxText), '\0');
-  if (!memory.copy(mapping.begin, std::as_writable_bytes(std::span(text)))) text.clear();
-  return text;
-}
 
 bool has_shadow_stack(pid_t pid, pid_t tid) {
   std::ifstream file(fmt::format("/proc/{}/task/{}/status", pid, tid));
@@ -57,69 +46,56 @@ bool write_memory(pid_t pid, std::uint64_t address, std::span<const std::byte> b
   return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size());
 }
 
-[[noreturn]] void throw_lost(pid_t tid, const char* when) {
-  throw Error(ExitCode::kTargetHarmed, fmt::format("thread {} ended {}", tid, when), "");
+[[noreturn]] void throw_lost(pid_t tid) {
+  throw Error(ExitCode::kTargetHarmed, fmt::format("thread {} ended during a remote system call", tid), "");
 }
 
 // The next stop of one thread, within the limit of a remote call.
 int wait_status(pid_t tid) {
+  constexpr int kTightSpins = 2000;
   const auto deadline = steady_clock::now() + kCallLimit;
   for (int spins = 0;; ++spins) {
     int status = 0;
     const pid_t got = ::waitpid(tid, &status, __WALL | WNOHANG);
-    if (got == tid) return status;
-    if (got < 0) throw_lost(tid, "during a remote system call");
+    if (got == tid && WIFSTOPPED(status)) return status;
+    if (got != 0) throw_lost(tid);
     if (steady_clock::now() > deadline) {
       throw Error(ExitCode::kGaveUp, fmt::format("a system call in thread {} did not return", tid), "");
     }
-    if (spins > 2000) ::usleep(50);
+    if (spins > kTightSpins) ::usleep(20);
   }
+}
+
+// A signal that arrived is passed on: blocked ones stay pending, so it is a SIGSTOP.
+int signal_to_deliver(int status) {
+  const int signal = WSTOPSIG(status);
+  return status >> 16 == 0 && signal != (SIGTRAP | 0x80) ? signal : 0;
+}
+
+void go_on(__ptrace_request how, pid_t tid, int signal) {
+  if (ptrace(how, tid, nullptr, static_cast<std::uintptr_t>(signal)) < 0) throw_lost(tid);
+}
+
+void set_registers(pid_t tid, const user_regs_struct& registers) {
+  if (ptrace(PTRACE_SETREGS, tid, nullptr, &registers) < 0) throw_lost(tid);
 }
 
 }  // namespace
 
-std::optional<Gadgets> find_gadgets(const MemoryMap& map, const ProcessMemory& memory) {
-  Gadgets gadgets;
-  for (const bool want_c_library : {true, false}) {
-    for (const Mapping& mapping : map.mappings()) {
-      if (!mapping.executable || !mapping.readable || mapping.name == "[vsyscall]") continue;
-      if (is_c_library(mapping) != want_c_library) continue;
-      const std::string text = read_text(mapping, memory);
-      if (const auto at = text.find(kSystemCall); gadgets.system_call == 0 && at != std::string::npos) {
-        gadgets.system_call = mapping.begin + at;
-      }
-      if (const auto at = text.find(kSignalReturn); gadgets.signal_return == 0 && at != std::string::npos) {
-        gadgets.signal_return = mapping.begin + at;
-      }
-      if (gadgets.system_call != 0 && gadgets.signal_return != 0) return gadgets;
-    }
-  }
-  return std::nullopt;
-}
-
-bool may_borrow(pid_t tid, const ProcessMemory& memory) {
-  user_regs_struct registers{};
-  if (ptrace(PTRACE_GETREGS, tid, nullptr, &registers) < 0) return false;
-  if (in_system_call(registers)) return true;
-  // rseq(2): a thread outside a system call may be inside a restartable sequence; rseq_cs says so. Linux 5.13+.
-  struct {
-    std::uint64_t abi_pointer;
-    std::uint32_t abi_size, signature, flags, pad;
-  } rseq{};
-  constexpr auto kGetRseq = static_cast<__ptrace_request>(0x420f);  // PTRACE_GET_RSEQ_CONFIGURATION
-  if (ptrace(kGetRseq, tid, sizeof(rseq), &rseq) < 0) return false;
-  if (rseq.abi_pointer == 0) return true;
-  return memory.try_read<std::uint64_t>(rseq.abi_pointer + 8) == std::uint64_t{0};
-}
-
-RemoteCall::RemoteCall(pid_t pid, pid_t tid, const MemoryMap& map, const Gadgets& gadgets)
-    : pid_(pid), tid_(tid), map_(map), gadgets_(gadgets), saved_(ThreadRegisters::save(tid)) {
+RemoteCall::RemoteCall(pid_t pid, pid_t tid, const MemoryMap& map, const Gadgets& gadgets, SeccompGate gate)
+    : pid_(pid), tid_(tid), gadgets_(gadgets), gate_(std::move(gate)), saved_(ThreadRegisters::save(tid)) {
   if (has_shadow_stack(pid, tid)) {
     throw Error(ExitCode::kGaveUp, fmt::format("thread {} has a shadow stack: no call can be forced on it", tid), "");
   }
-  write_frames();
-  const std::uint64_t all = ~0ull;
-  if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(all), &all) < 0) throw_lost(tid, "before a remote system call");
+  constexpr std::size_t kChildFrames = 2;
+  const ThreadRegisters plain{.general = saved_.general, .extended = {}, .signal_mask = kAllSignals};
+  frames_size_ = return_frame_size(saved_) + kChildFrames * return_frame_size(plain) + kNameSize;
+  if (place_on_stack(frames_size_, map)) {
+    write_frames(own_frame_);
+    park();
+  } else {
+    move_to_own_mapping(map);
+  }
 }
 
 RemoteCall::~RemoteCall() {
@@ -129,36 +105,78 @@ RemoteCall::~RemoteCall() {
   }
 }
 
-void RemoteCall::write_frames() {
-  const std::size_t size = return_frame_size(saved_);
-  const std::uint64_t top = (saved_.general.rsp - kRedZone) & ~63ull;
-  const std::uint64_t begin = top - 2 * size;
-  const Mapping* const stack = map_.find(saved_.general.rsp);
-  if (stack == nullptr || !stack->writable || begin < stack->begin || begin > top) {
-    throw Error(ExitCode::kGaveUp, fmt::format("thread {} has no room on its stack", tid_), "");
+// Below the red zone, inside the mapping the stack pointer is in: a remote write does not grow a stack, and below the
+// mapping may lie somebody else's.
+bool RemoteCall::place_on_stack(std::size_t room, const MemoryMap& map) {
+  const Mapping* const stack = map.find(saved_.general.rsp);
+  if (stack == nullptr || !stack->writable || saved_.general.rsp - stack->begin < room + kRedZone + 64) return false;
+  own_frame_ = (saved_.general.rsp - kRedZone - room) & ~63ull;
+  return true;
+}
+
+// The thread's own way back; the child's: it names itself, then exits; the name.
+void RemoteCall::write_frames(std::uint64_t begin) {
+  const auto own = return_frame(restarted(saved_), gadgets_, begin);
+  ThreadRegisters plain{.general = saved_.general, .extended = {}, .signal_mask = kAllSignals};
+  child_frame_ = begin + own.size();
+  const std::uint64_t exit_frame = child_frame_ + return_frame_size(plain);
+  const std::uint64_t name = exit_frame + return_frame_size(plain);
+  plain.general = calling(saved_.general, gadgets_, exit_frame, SYS_prctl, {PR_SET_NAME, name, 0, 0, 0, 0});
+  const auto naming = return_frame(plain, gadgets_, child_frame_);
+  plain.general = calling(saved_.general, gadgets_, exit_frame, SYS_exit_group, {});
+  const auto exiting = return_frame(plain, gadgets_, exit_frame);
+  std::vector<std::byte> all(own);
+  all.insert(all.end(), naming.begin(), naming.end());
+  all.insert(all.end(), exiting.begin(), exiting.end());
+  all.resize(frames_size_);
+  std::memcpy(all.data() + (name - begin), kChildName, std::strlen(kChildName));
+  if (!write_memory(pid_, begin, all)) {
+    throw Error(ExitCode::kGaveUp, fmt::format("the stack of thread {} cannot be written", tid_), "");
   }
   own_frame_ = begin;
-  child_frame_ = begin + size;
-  const auto own = return_frame(restarted(saved_), gadgets_, own_frame_);
-  const auto child = return_frame(exiting(saved_, gadgets_), gadgets_, child_frame_);
-  if (!write_memory(pid_, own_frame_, own) || !write_memory(pid_, child_frame_, child)) {
-    throw Error(ExitCode::kGaveUp, fmt::format("the stack of thread {} cannot be written", tid_), "");
+}
+
+// On a stack that is nearly full only the short frame has room. It covers the mmap that makes room for the others; a
+// thread inside a system call keeps nothing in its extended registers that it would miss.
+void RemoteCall::move_to_own_mapping(const MemoryMap& map) {
+  const ThreadRegisters brief{.general = saved_.general, .extended = {}, .signal_mask = saved_.signal_mask};
+  if (!in_system_call(saved_.general) || !place_on_stack(return_frame_size(brief), map) ||
+      !write_memory(pid_, own_frame_, return_frame(restarted(brief), gadgets_, own_frame_))) {
+    throw Error(ExitCode::kGaveUp, fmt::format("thread {} has no room on its stack", tid_), "");
+  }
+  short_frame_ = own_frame_;
+  park();
+  try {
+    const std::int64_t got =
+        call(SYS_mmap, {0, frames_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0}).value;
+    if (got < 0) throw Error(ExitCode::kGaveUp, fmt::format("mmap: {}", std::strerror(static_cast<int>(-got))), "");
+    mapping_ = static_cast<std::uint64_t>(got);
+    write_frames(mapping_);
+  } catch (const Error&) {
+    restore();
+    throw;
   }
 }
 
-RemoteCall::Result RemoteCall::call(long number, std::array<std::uint64_t, 6> arguments) {
-  user_regs_struct registers = saved_.general;
-  registers.rip = gadgets_.system_call;
-  registers.rsp = own_frame_;
-  registers.rax = static_cast<unsigned long long>(number);
-  registers.orig_rax = ~0ull;  // not in a system call: the kernel must not restart anything
-  registers.rdi = arguments[0];
-  registers.rsi = arguments[1];
-  registers.rdx = arguments[2];
-  registers.r10 = arguments[3];
-  registers.r8 = arguments[4];
-  registers.r9 = arguments[5];
-  return run(registers);
+// Registers first: from then on the thread, let go, would restore itself; with only its signals blocked it would not.
+void RemoteCall::park() {
+  set_registers(tid_, returning(saved_.general, gadgets_, own_frame_));
+  if (ptrace(PTRACE_SETSIGMASK, tid_, sizeof(kAllSignals), &kAllSignals) < 0) throw_lost(tid_);
+}
+
+RemoteCall::Result RemoteCall::call(long number, const CallArguments& arguments) {
+  constexpr std::size_t kSystemCallLength = 2;
+  if (!gate_.allows(number, arguments, gadgets_.system_call + kSystemCallLength)) {
+    throw Error(ExitCode::kGaveUp, fmt::format("its seccomp filter forbids system call {}", number), "");
+  }
+  const user_regs_struct registers = calling(saved_.general, gadgets_, own_frame_, number, arguments);
+  constexpr int kAttempts = 100;
+  Result result;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {  // a group stop that begins just now interrupts a clone
+    result = run(registers);
+    if (!is_restart(result.value)) break;
+  }
+  return result;
 }
 
 RemoteCall::Result RemoteCall::clone_child() {
@@ -166,47 +184,52 @@ RemoteCall::Result RemoteCall::clone_child() {
   return call(SYS_clone, {CLONE_FILES | CLONE_FS, child_frame_, 0, 0, 0, 0});
 }
 
-RemoteCall::Result RemoteCall::run(user_regs_struct registers) {
-  if (ptrace(PTRACE_SETREGS, tid_, nullptr, &registers) < 0) throw_lost(tid_, "before a remote system call");
+RemoteCall::Result RemoteCall::run(const user_regs_struct& registers) {
+  set_registers(tid_, registers);
   Result result;
-  int system_call_stops = 0;
-  while (system_call_stops < 2) {
-    if (ptrace(PTRACE_SYSCALL, tid_, nullptr, nullptr) < 0) throw_lost(tid_, "during a remote system call");
+  int signal = 0;
+  for (int system_call_stops = 0; system_call_stops < 2;) {
+    go_on(PTRACE_SYSCALL, tid_, signal);
     const int status = wait_status(tid_);
-    if (!WIFSTOPPED(status)) throw_lost(tid_, "during a remote system call");
     const int event = status >> 16;
+    signal = signal_to_deliver(status);
     if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK) {
       unsigned long child = 0;
       ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child);
       result.child = static_cast<pid_t>(child);
-    } else if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
+    } else if (event == 0 && signal == 0) {
       ++system_call_stops;
     }
   }
   user_regs_struct after{};
-  if (ptrace(PTRACE_GETREGS, tid_, nullptr, &after) < 0) throw_lost(tid_, "after a remote system call");
-  result.value = static_cast<std::int64_t>(after.rax);
+  if (ptrace(PTRACE_GETREGS, tid_, nullptr, &after) < 0) throw_lost(tid_);
+  result.value = call_result(after);
   return result;
 }
 
 // From a stop at the end of our call to a stop of the kind INTERRUPT makes: only from there the kernel applies its own
 // restart rules to the registers that are put back.
 void RemoteCall::stop_again() {
-  if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) < 0) throw_lost(tid_, "after a remote system call");
-  for (;;) {
-    if (ptrace(PTRACE_CONT, tid_, nullptr, nullptr) < 0) throw_lost(tid_, "after a remote system call");
+  if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) < 0) throw_lost(tid_);
+  for (int signal = 0;;) {
+    go_on(PTRACE_CONT, tid_, signal);
     const int status = wait_status(tid_);
-    if (!WIFSTOPPED(status)) throw_lost(tid_, "after a remote system call");
     if (status >> 16 == PTRACE_EVENT_STOP) return;
+    signal = signal_to_deliver(status);
   }
 }
 
 bool RemoteCall::restore() {
   if (restored_) return true;
   restored_ = true;
+  bool clean = true;
+  if (mapping_ != 0) {
+    own_frame_ = short_frame_;
+    clean = call(SYS_munmap, {mapping_, frames_size_, 0, 0, 0, 0}).value == 0;
+  }
   stop_again();
   saved_.restore(tid_);
-  return saved_.equals(tid_);
+  return saved_.equals(tid_) && clean;
 }
 
 }  // namespace memsnap

@@ -25,7 +25,11 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr int kSeizeRounds = 20;
-constexpr std::chrono::milliseconds kSleepingDisk{20};  // how long a thread in state D is waited for
+constexpr std::chrono::milliseconds kSleepingDisk{20};  // how long a stop waits for a thread in state D
+constexpr int kSleepLooks = 5;                          // looks at threads in state D before anything stops
+constexpr useconds_t kSleepPause = 2000;
+constexpr useconds_t kBetweenAttempts = 10000;
+constexpr int kTightSpins = 100;
 
 bool is_event_stop(int status) { return status >> 16 == PTRACE_EVENT_STOP; }
 
@@ -35,8 +39,8 @@ bool is_group_stop(int status) {
 }
 
 [[noreturn]] void throw_refused(pid_t pid, pid_t tid, int error) {
-  const auto tracer = static_cast<pid_t>(status_number(pid, "TracerPid", 10, 0));
-  if (tracer != 0 && tracer != ::getpid()) {
+  const auto tracer = static_cast<pid_t>(status_number(tid, "TracerPid", 10, 0));
+  if (tracer != 0) {
     throw Error(ExitCode::kBusy, fmt::format("process {} is already traced by pid {}", pid, tracer),
                 "wait until it is done, or read without stopping: --method read");
   }
@@ -82,26 +86,58 @@ StoppedProcess::StoppedProcess(const ProcessId& target, const Options& options)
     : target_(target), options_(options), began_(steady_clock::now()) {
   const auto deadline = began_ + options_.wait;
   try {
-    seize_all();
-    began_ = steady_clock::now();
-    stop_all(deadline);
-    target_.require_alive();  // the pid was not reused before the seize
-    if (stopped_.empty()) {
-      throw Error(ExitCode::kGaveUp, fmt::format("no thread of {} could be stopped", target_.pid()),
-                  "it is in uninterruptible sleep (state D): try again later, or --method read");
+    while (!attempt(deadline)) {
+      target_.require_alive();
+      detach_all();
+      if (steady_clock::now() >= deadline) {
+        throw Error(ExitCode::kGaveUp, fmt::format("the threads of {} did not stop within the wait", target_.pid()),
+                    "give them longer with --wait; threads in uninterruptible sleep (state D) need --method read");
+      }
+      ::usleep(kBetweenAttempts);
     }
+    target_.require_alive();  // the pid was not reused before the seize
   } catch (...) {
     detach_all();
     throw;
   }
-  const auto main = std::find(stopped_.begin(), stopped_.end(), target_.pid());
-  if (main != stopped_.end()) std::iter_swap(stopped_.begin(), main);
 }
 
 StoppedProcess::~StoppedProcess() { detach_all(); }
 
-// False when the thread ended meanwhile.
+// One try to have all threads stopped at once. False when some went on running, or none could be stopped.
+bool StoppedProcess::attempt(TimePoint deadline) {
+  sleeping_.clear();
+  group_stopped_ = false;
+  for (int look = 0; look < kSleepLooks; ++look) {  // a page being read is no reason to leave a thread out
+    if (look > 0) ::usleep(kSleepPause);
+    for (int round = 0; round < kSeizeRounds && seize_new(); ++round) continue;
+    if (sleeping_.empty() || (options_.one_thread && !running_.empty())) break;
+  }
+  began_ = steady_clock::now();
+  ended_ = {};
+  const auto limit = std::min(deadline, began_ + options_.longest);
+  for (int round = 0; round < kSeizeRounds; ++round) {
+    const std::vector<pid_t> asked = running_;
+    for (const pid_t tid : asked) ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr);
+    for (const pid_t tid : asked) {
+      if (!wait_for_stop(tid, limit)) return false;
+    }
+    if (options_.one_thread || !seize_new()) break;  // a thread may have made another before it stopped
+  }
+  for (const pid_t tid : stopped_) {
+    let_endless_wait_restart(tid);
+    saved_.push_back(ThreadRegisters::save(tid));
+  }
+  return !stopped_.empty();
+}
+
+// False when it is not seized: it ended meanwhile, or sleeps.
 bool StoppedProcess::seize(pid_t tid) {
+  const char before = thread_state(target_.pid(), tid);
+  if (before == 'D') {
+    sleeping_.push_back(tid);
+    return false;
+  }
   if (ptrace(PTRACE_SEIZE, tid, nullptr, nullptr) == 0) {
     running_.push_back(tid);
     return true;
@@ -112,54 +148,36 @@ bool StoppedProcess::seize(pid_t tid) {
   throw_refused(target_.pid(), tid, error);
 }
 
-void StoppedProcess::seize_all() {
-  for (int round = 0; round < kSeizeRounds; ++round) {
-    bool fresh = false;
-    for (const pid_t tid : thread_ids(target_.pid())) {
-      if (std::find(running_.begin(), running_.end(), tid) != running_.end()) continue;
-      fresh = seize(tid) || fresh;
-      if (options_.one_thread && !running_.empty()) return;
-    }
-    if (!fresh) break;
+// Seizes what is not seized yet; false when there was nothing.
+bool StoppedProcess::seize_new() {
+  sleeping_.clear();
+  bool found = false;
+  const auto known = [](const std::vector<pid_t>& list, pid_t tid) {
+    return std::find(list.begin(), list.end(), tid) != list.end();
+  };
+  for (const pid_t tid : thread_ids(target_.pid())) {
+    if (known(stopped_, tid) || known(running_, tid)) continue;
+    found = seize(tid) || found;
+    if (options_.one_thread && !running_.empty()) return false;
   }
-  if (running_.empty()) target_.require_alive();
+  return found;
 }
 
-void StoppedProcess::stop_all(steady_clock::time_point deadline) {
-  for (int round = 0; round < kSeizeRounds; ++round) {
-    for (const pid_t tid : running_) ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr);
-    for (const pid_t tid : std::vector<pid_t>(running_)) {
-      if (!wait_for_stop(tid, deadline) && steady_clock::now() >= deadline && stopped_.empty()) {
-        throw Error(ExitCode::kGaveUp, fmt::format("process {} did not stop within the wait", target_.pid()),
-                    "give it longer with --wait");
-      }
-    }
-    if (options_.one_thread) return;
-    bool fresh = false;  // a thread may have made another before it stopped
-    for (const pid_t tid : thread_ids(target_.pid())) {
-      const auto known = [&](const std::vector<pid_t>& list) {
-        return std::find(list.begin(), list.end(), tid) != list.end();
-      };
-      if (!known(stopped_) && !known(running_)) fresh = seize(tid) || fresh;
-    }
-    if (!fresh) return;
-  }
-}
-
-bool StoppedProcess::wait_for_stop(pid_t tid, steady_clock::time_point deadline) {
+// False when it was still running at the deadline. It may have ended, or have gone to uninterruptible sleep.
+bool StoppedProcess::wait_for_stop(pid_t tid, TimePoint deadline) {
   const auto asked = steady_clock::now();
   for (int spins = 0;; ++spins) {
     int status = 0;
     const pid_t got = ::waitpid(tid, &status, __WALL | WNOHANG);
     if (got < 0 || (got == tid && !WIFSTOPPED(status))) {  // it ended
       std::erase(running_, tid);
-      return false;
+      return true;
     }
     if (got == tid && is_event_stop(status)) {
       group_stopped_ = group_stopped_ || is_group_stop(status);
-      let_endless_wait_restart(tid);
       std::erase(running_, tid);
-      stopped_.push_back(tid);
+      // The main thread first: extension types that are bound to a thread are mostly bound to that one.
+      stopped_.insert(tid == target_.pid() ? stopped_.begin() : stopped_.end(), tid);
       return true;
     }
     if (got == tid) {
@@ -169,25 +187,35 @@ bool StoppedProcess::wait_for_stop(pid_t tid, steady_clock::time_point deadline)
       continue;
     }
     const auto now = steady_clock::now();
+    if (now - asked > kSleepingDisk && thread_state(target_.pid(), tid) == 'D') return true;
     if (now >= deadline) return false;
-    if (now - asked > kSleepingDisk && thread_state(target_.pid(), tid) == 'D') return false;
-    if (spins > 100) ::usleep(20);
+    if (spins > kTightSpins) ::usleep(20);
   }
 }
 
 std::chrono::nanoseconds StoppedProcess::stopped_for() const {
-  return (ended_ == steady_clock::time_point{} ? steady_clock::now() : ended_) - began_;
+  return (ended_ == TimePoint{} ? steady_clock::now() : ended_) - began_;
+}
+
+std::vector<pid_t> StoppedProcess::changed() const {
+  std::vector<pid_t> changed;
+  for (std::size_t i = 0; i < stopped_.size(); ++i) {
+    if (!saved_[i].equals(stopped_[i])) changed.push_back(stopped_[i]);
+  }
+  return changed;
 }
 
 std::vector<pid_t> StoppedProcess::release() {
   for (const pid_t tid : stopped_) ptrace(PTRACE_DETACH, tid, nullptr, nullptr);
+  if (ended_ == TimePoint{}) ended_ = steady_clock::now();
   stopped_.clear();
-  ended_ = steady_clock::now();
+  saved_.clear();
   std::vector<pid_t> stragglers;
   stragglers.swap(running_);
   return stragglers;
 }
 
+// What does not wake in time stays seized until the tracer thread ends, which is soon: then the kernel detaches it.
 void StoppedProcess::detach_all() noexcept {
   try {
     std::vector<pid_t> stragglers = release();
@@ -196,7 +224,8 @@ void StoppedProcess::detach_all() noexcept {
       release_stragglers(stragglers);
       if (!stragglers.empty()) ::usleep(200);
     }
-  } catch (...) {  // out of memory: the kernel detaches when we exit
+    running_ = std::move(stragglers);
+  } catch (...) {  // out of memory: the kernel detaches when the tracer thread ends
   }
 }
 

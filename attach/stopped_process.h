@@ -4,10 +4,10 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "attach/process_id.h"
+#include "attach/registers.h"
 
 namespace memsnap {
 
@@ -16,8 +16,9 @@ namespace memsnap {
 class StoppedProcess {
  public:
   struct Options {
-    std::chrono::milliseconds wait{5000};
-    bool one_thread = false;  // only the first that can be stopped: enough to reap a child
+    std::chrono::milliseconds wait{5000};    // for a moment at which all stop
+    std::chrono::milliseconds longest{250};  // one attempt: no thread is held longer while others still run
+    bool one_thread = false;                 // only the first that can be stopped: enough to reap a child
   };
 
   // Throws Error: kBusy (another tracer), kNoPermission, kNoSuchProcess, kGaveUp (not stopped within the wait).
@@ -27,29 +28,35 @@ class StoppedProcess {
   StoppedProcess& operator=(const StoppedProcess&) = delete;
 
   const std::vector<pid_t>& stopped() const { return stopped_; }  // the main thread first when it is among them
-  std::uint32_t not_stopped() const { return static_cast<std::uint32_t>(running_.size()); }
+  std::uint32_t not_stopped() const { return static_cast<std::uint32_t>(running_.size() + sleeping_.size()); }
   bool group_stopped() const { return group_stopped_; }
   // First INTERRUPT to now, or to the last detach.
   std::chrono::nanoseconds stopped_for() const;
 
-  // Lets all go before the destructor does. Threads in uninterruptible sleep that could not be stopped remain seized:
-  // they are given to the caller, to be let go by release_stragglers() when they wake.
+  // Threads whose registers, extended state or signal mask are not what they were when they stopped.
+  std::vector<pid_t> changed() const;
+
+  // Lets all go before the destructor does. Threads that fell into uninterruptible sleep before they could be stopped
+  // remain seized: the caller lets them go by release_stragglers() when they wake.
   std::vector<pid_t> release();
 
  private:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  bool attempt(TimePoint deadline);
   bool seize(pid_t tid);
-  void seize_all();
-  void stop_all(std::chrono::steady_clock::time_point deadline);
-  bool wait_for_stop(pid_t tid, std::chrono::steady_clock::time_point deadline);
+  bool seize_new();
+  bool wait_for_stop(pid_t tid, TimePoint deadline);
   void detach_all() noexcept;
 
   const ProcessId& target_;
   Options options_;
   std::vector<pid_t> stopped_;
-  std::vector<pid_t> running_;  // seized, not stopped
+  std::vector<ThreadRegisters> saved_;  // of each of stopped_, in that order
+  std::vector<pid_t> running_;          // seized, not stopped
+  std::vector<pid_t> sleeping_;         // in state D all along: not seized
   bool group_stopped_ = false;
-  std::chrono::steady_clock::time_point began_;
-  std::chrono::steady_clock::time_point ended_{};
+  TimePoint began_;
+  TimePoint ended_{};
 };
 
 // Detaches seized threads that have come to a stop meanwhile; keeps the others in the list.

@@ -15,7 +15,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kSlice{50};
+constexpr milliseconds kSlice{10};  // what was found till then is safe when the child is killed from outside
 constexpr milliseconds kNoProgress{200};
 constexpr milliseconds kObjectLimit{2000};      // one tp_traverse that goes on emitting
 constexpr std::uint64_t kMaxFailures = 100000;  // a heap that faults more is not worth walking by tp_traverse
@@ -140,6 +140,7 @@ void ChildWalker::drain(std::size_t buffer, std::uint64_t end) {
   if (!memory_.copy(begin, std::as_writable_bytes(std::span(scratch_)))) {
     throw Error(ExitCode::kInternal, "the walker's buffer cannot be read: was the frozen child killed?", "");
   }
+  drained_ += end - begin;
   host_.words(scratch_);
 }
 
@@ -153,10 +154,11 @@ void ChildWalker::run() {
     const ChildStop stop = child_.wait(kSlice);
     if (stop.kind == ChildStop::Kind::kTrap) {
       if (!handle_trap(&full)) return;
-    } else if (stop.kind != ChildStop::Kind::kDeadline) {
+    } else if (stop.kind != ChildStop::Kind::kDeadline || out_of_time()) {
       handle_failure(stop);
-    } else if (out_of_time()) {
-      handle_failure(stop);
+    } else {
+      drain(buffer_, read_control().out);
+      use_buffer(buffer_);
     }
   }
 }
@@ -191,9 +193,11 @@ bool ChildWalker::handle_trap(std::optional<FullBuffer>* full) {
 bool ChildWalker::out_of_time() {
   const WalkerControl now = read_control();
   const auto time = steady_clock::now();
+  const std::uint64_t emitted = drained_ + (now.out - buffers_[buffer_]);
   if (now.current != last_.current || now.progress != last_.progress) object_began_ = time;
-  if (now.progress != last_.progress || now.out != last_.out || now.current != last_.current) last_change_ = time;
+  if (now.progress != last_.progress || emitted != last_emitted_ || now.current != last_.current) last_change_ = time;
   last_ = now;
+  last_emitted_ = emitted;
   host_.tick(now.progress);
   const bool foreign = now.phase == static_cast<std::uint64_t>(WalkerPhase::kTraverse);
   if (now.phase == static_cast<std::uint64_t>(WalkerPhase::kOrphans)) return false;  // a large range is one long loop

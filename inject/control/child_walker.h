@@ -84,6 +84,8 @@ class ChildWalker {
   std::vector<std::uint64_t> scratch_;
   // When the child last got on, and when it began its present object.
   WalkerControl last_{};
+  std::uint64_t drained_ = 0;  // bytes of the stream taken so far
+  std::uint64_t last_emitted_ = 0;
   std::chrono::steady_clock::time_point last_change_{};
   std::chrono::steady_clock::time_point object_began_{};
   std::uint64_t failures_ = 0;

@@ -1,7 +1,6 @@
 #include "snapshot/analysis/dominators.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 // Semidominators after Lengauer and Tarjan, with path compression; immediate dominators as nearest common ancestors
@@ -20,17 +19,18 @@ class CrossEdges {
   };
 
   std::uint32_t add(std::uint32_t source, std::uint32_t next) {
-    if (count_ >> kChunkBits == chunks_.size()) chunks_.push_back(std::make_unique_for_overwrite<Entry[]>(kChunk));
-    (*this)[count_] = {.source = source, .next = next};
+    if (chunks_.back().size() == kChunk) chunks_.emplace_back().reserve(kChunk);
+    chunks_.back().push_back({.source = source, .next = next});
     return count_++;
   }
-  Entry& operator[](std::uint32_t i) { return chunks_[i >> kChunkBits][i & (kChunk - 1)]; }
+  const Entry& operator[](std::uint32_t i) const { return chunks_[i >> kChunkBits][i & (kChunk - 1)]; }
 
  private:
   static constexpr unsigned kChunkBits = 18;
   static constexpr std::uint32_t kChunk = 1u << kChunkBits;
 
-  std::vector<std::unique_ptr<Entry[]>> chunks_;
+  // In pieces, so that growing never needs the room twice. The first entry is not used.
+  std::vector<std::vector<Entry>> chunks_{std::vector<Entry>(1)};
   std::uint32_t count_ = kEnd + 1;
 };
 
@@ -45,7 +45,8 @@ class Search {
     semi.reserve(count);
     cross_of.reserve(count);
     enter(kNoNode, 0);
-    for (auto root = graph.roots.rbegin(); root != graph.roots.rend(); ++root) stack_.push_back({root->node, 0});
+    for (const Root& root : graph.roots) stack_.emplace_back(root.node, 0);
+    std::reverse(stack_.begin(), stack_.end());
   }
 
   void run() {
@@ -100,7 +101,7 @@ class Search {
         number_[target] = enter(target, number);  // a leaf: visited here and now
       } else {
         __builtin_prefetch(&graph_.edge_target[target_begin]);
-        stack_.push_back({target, number});
+        stack_.emplace_back(target, number);
       }
     }
   }
@@ -120,12 +121,11 @@ class Forest {
 
   // Lowest semidominator on the path from `v` up to the forest of numbers above `limit`.
   std::uint32_t lowest(std::uint32_t v, std::uint32_t limit) {
-    path_.clear();
     for (; links_[v].ancestor > limit; v = links_[v].ancestor) path_.push_back(v);
     std::uint32_t low = links_[v].low;
     const std::uint32_t ancestor = links_[v].ancestor;
-    for (auto below = path_.rbegin(); below != path_.rend(); ++below) {
-      Link& link = links_[*below];
+    for (; !path_.empty(); path_.pop_back()) {
+      Link& link = links_[path_.back()];
       low = link.low = std::min(link.low, low);
       link.ancestor = ancestor;
     }

@@ -54,7 +54,7 @@ std::string NodeNames::text_of_key(std::uint64_t key) const {
 }
 
 std::string NodeNames::label(LinkKind kind, std::uint64_t key) const {
-  const std::string name = kind == LinkKind::kItem ? "" : text_of_key(key);
+  std::string name = kind == LinkKind::kItem ? "" : text_of_key(key);
   const std::string_view shown = name.empty() ? "?" : std::string_view(name);
   switch (kind) {
     case LinkKind::kItem:

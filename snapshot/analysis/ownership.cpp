@@ -74,7 +74,7 @@ void Ownership::classify(std::size_t node) {
         break;
       case Label::kField:
         back |= !label.has_node() && label.payload() != 0 &&
-                std::find(std::begin(back_names_), std::end(back_names_), label.payload()) != std::end(back_names_);
+                std::find(back_names_.begin(), back_names_.end(), label.payload()) != back_names_.end();
         break;
       case Label::kValue:
         back |= edge > graph_->edge_begin[node] && !builtins_keys_.empty() &&

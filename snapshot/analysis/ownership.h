@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -48,7 +49,7 @@ class Ownership {
   void reach_from(NodeIndex node);
 
   const HeapGraph* graph_;
-  StringId back_names_[5] = {};
+  std::array<StringId, 5> back_names_{};
   std::vector<NodeIndex> builtins_keys_;
   std::vector<std::uint32_t> namespace_edges_;  // from a module to its namespace
   BitSet owns_, back_, interned_, namespaces_, owned_, reached_;

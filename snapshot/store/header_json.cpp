@@ -12,8 +12,8 @@ constexpr std::array<std::string_view, 4> kPolicies{"none", "names", "prefix", "
 
 template <std::size_t N>
 std::optional<std::uint8_t> index_of(const std::array<std::string_view, N>& words, std::string_view word) {
-  for (std::uint8_t i = 0; i < N; ++i) {
-    if (words[i] == word) return i;
+  for (std::size_t i = 0; i < N; ++i) {
+    if (words[i] == word) return static_cast<std::uint8_t>(i);
   }
   return std::nullopt;
 }

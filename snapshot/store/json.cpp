@@ -210,19 +210,19 @@ class JsonParser {
 std::optional<JsonValue> JsonValue::parse(std::string_view text) { return JsonParser(text).parse(); }
 
 const JsonValue& JsonValue::operator[](std::string_view name) const {
-  static const JsonValue kNull;
+  static const JsonValue null_value;
   if (const auto* members = std::get_if<Members>(&value_)) {
     for (const auto& [key, value] : *members) {
       if (key == name) return value;
     }
   }
-  return kNull;
+  return null_value;
 }
 
 const std::vector<JsonValue>& JsonValue::items() const {
-  static const std::vector<JsonValue> kNone;
+  static const std::vector<JsonValue> nothing;
   const auto* items = std::get_if<std::vector<JsonValue>>(&value_);
-  return items != nullptr ? *items : kNone;
+  return items != nullptr ? *items : nothing;
 }
 
 std::string JsonValue::text() const {
