@@ -7,6 +7,9 @@
 
 namespace memsnap::walker {
 
+// basicsize of ndarray, to which 1.20 added fields.
+inline constexpr std::uint32_t kNumpyArrayBefore120 = 80;
+
 // Size of one item of a numpy array, from its dtype.
 template <class Memory>
 bool numpy_item_size(const Memory& memory, const HeapLayout& layout, std::uint64_t descr, std::int64_t* size) {

@@ -57,8 +57,6 @@ bool add_owned_parts(const Memory& memory, const HeapLayout& layout, const TypeR
       if (type.extra == kSizedByObSize) return add_items(memory, layout, object, 1, sum);
       sum.add(type.extra);
       return true;
-    case TypeKind::kNumpyArray:
-      return add_numpy_parts(memory, layout, object, sum);
     default:
       return true;
   }
@@ -77,6 +75,10 @@ bool own_size(const Memory& memory, const HeapLayout& layout, const TypeRecord& 
       return counted_size(memory, type, object + layout.sequence.list_allocated, 8, sum);
     case TypeKind::kByteArray:
       return bytearray_size(memory, layout, type, object, sum);
+    case TypeKind::kNumpyArray:
+      // To numpy 1.19 fields of subclasses are not counted.
+      sum.add(type.base_size == kNumpyArrayBefore120 ? type.base_size : type.basic_size);
+      return add_numpy_parts(memory, layout, object, sum);
     case TypeKind::kSet:
       return set_size(memory, layout, type, object, sum);
     case TypeKind::kType:
