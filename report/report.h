@@ -19,6 +19,7 @@ enum class CellKind : std::uint8_t {
   kText,      // escaped, never cut
   kName,      // escaped, cut in the middle when the line is too long
   kTypeName,  // as kName; "builtins." is left out
+  kNumber,    // 402118, a name rather than an amount
   kCount,     // 402,118
   kBytes,     // 18.4 MiB, in the reader's units
   kPercent,   // 37

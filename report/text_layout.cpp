@@ -98,6 +98,7 @@ std::string cell_text(const Cell& cell, CellKind kind, Units units) {
     return printable(kind == CellKind::kTypeName ? without_builtins(*text) : std::string_view(*text));
   }
   if (const auto* whole = std::get_if<std::uint64_t>(&cell)) {
+    if (kind == CellKind::kNumber) return fmt::to_string(*whole);
     return kind == CellKind::kBytes ? bytes_text(*whole, units) : count_text(*whole);
   }
   if (const auto* real = std::get_if<double>(&cell)) {

@@ -21,7 +21,8 @@ void write_lines(const std::vector<Line>& lines, const TextStyle& style, std::os
 }
 
 bool is_number(CellKind kind) {
-  return kind == CellKind::kCount || kind == CellKind::kBytes || kind == CellKind::kPercent;
+  return kind == CellKind::kNumber || kind == CellKind::kCount || kind == CellKind::kBytes ||
+         kind == CellKind::kPercent;
 }
 
 // The cells of a table as text, and how wide each column has to be.

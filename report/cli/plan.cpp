@@ -1,5 +1,51 @@
 #include "report/cli/plan.h"
 
+#include <fmt/format.h>
+
+#include <iterator>
+#include <utility>
+
+#include "report/cli/doctor_checks.h"
+#include "report/cli/files.h"
+#include "report/cli/option_values.h"
+#include "report/cli/report_command.h"
+
 namespace memsnap {
-ExitCode write_plan(const Invocation&, const Candidate&, const std::string&) { return ExitCode::kInternal; }
+namespace {
+
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.find_last_of('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+void append(std::vector<Check>& checks, std::vector<Check> more) {
+  checks.insert(checks.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+}  // namespace
+
+ExitCode write_plan(const Invocation& invocation, const Candidate& target, const std::string& path) {
+  const std::string method = option_value<std::string>(invocation.options, "method").value_or("auto");
+  Diagnosis plan;
+  plan.schema = "memsnap.plan/1";
+  plan.pid = target.pid;
+  plan.file = path;
+  plan.checks = check_machine().checks;
+  DoctorResult process = check_process(target.pid, path.empty() ? directory_of_snapshots() : folder_of(path));
+  append(plan.checks, std::move(process.checks));
+  plan.works = process.code == ExitCode::kDone;
+  const std::string how = method == "read"   ? "read while it runs (not consistent)"
+                          : method == "stop" ? "stop it, copy its memory, let it go, walk the copy"
+                                             : "stop it, fork a copy-on-write child, let it go, walk the child, end it";
+  plan.conclusion = fmt::format("{}: {}; {}. Nothing was touched.", plan.works ? "would" : "would not work, it would",
+                                how, path.empty() ? "print only" : "write " + path);
+  const Report report = make_diagnosis(plan, true);
+  if (invocation.output.format() == Format::kJsonLines) {
+    invocation.output.write_line(report);
+  } else {
+    invocation.output.write(report);
+  }
+  return process.code;
+}
+
 }  // namespace memsnap

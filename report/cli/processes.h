@@ -4,10 +4,12 @@
 
 #include <vector>
 
+#include "report/cli/process_facts.h"
 #include "report/cli/targets.h"
 
 namespace memsnap {
 
+Candidate candidate_from(const ProcessFacts& facts);
 // What is known about one process before it is touched; only the pid when there is no more.
 Candidate candidate_of(pid_t pid);
 // The targets a selector means, by what runs now. A PID is taken as it is: whether it can be looked at is found later.

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
 #include "report/cli/option_values.h"
@@ -29,7 +31,13 @@ void tell(const Invocation& invocation, const SnapshotHeader& header) {
                                                       header.target.python, held));
   for (const Line& line : caveats(header)) {
     const std::string text = plain_text(line, invocation.output.style().units);
-    invocation.log.warning("caveat", text.substr(std::min(text.find_first_not_of(' '), text.size())));
+    const std::string message = text.substr(std::min(text.find_first_not_of(' '), text.size()));
+    // What is merely good to know is not a warning.
+    if (line.spans().front().emphasis == Emphasis::kWarning) {
+      invocation.log.warning("caveat", message);
+    } else {
+      invocation.log.info("remark", message);
+    }
   }
 }
 

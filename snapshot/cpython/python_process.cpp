@@ -148,9 +148,11 @@ class Finder {
   }
 
   [[noreturn]] void refuse_unverified(const std::string& version, const std::string& check) const {
-    refuse(fmt::format("process {} looks like CPython {}, but this check failed: {}", pid_, version, check),
-           "it may be a modified or patched CPython, or its memory is damaged; try again if it was just starting or "
-           "ending");
+    throw LayoutCheckFailed(
+        ExitCode::kUnsupported,
+        fmt::format("process {} looks like CPython {}, but this check failed: {}", pid_, version, check),
+        "it may be a modified or patched CPython, or its memory is damaged; try again if it was just starting or "
+        "ending");
   }
 
   pid_t pid_;

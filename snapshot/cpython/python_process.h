@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "attach/base/error.h"
 #include "attach/elf_image.h"
 #include "attach/process_memory.h"
 #include "inject/protocol/heap_layout.h"
@@ -32,8 +33,15 @@ struct PythonProcess {
   std::optional<std::uint64_t> type(std::string_view symbol) const;
 };
 
+// A CPython whose memory does not pass a check: on a running process it may just have changed under the reader's eyes.
+class LayoutCheckFailed : public Error {
+ public:
+  using Error::Error;
+};
+
 // Finds and verifies it. `memory` may be a running process or a frozen one. Throws Error kUnsupported that says which:
-// not Python at all, PyPy, a release without a table, 32-bit, free-threaded, not initialised, or the check that failed.
+// not Python at all, PyPy, a release without a table, 32-bit, free-threaded, not initialised; LayoutCheckFailed names
+// the check.
 PythonProcess find_python(pid_t pid, const std::vector<std::unique_ptr<ElfImage>>& images, const ProcessMemory& memory);
 
 }  // namespace memsnap

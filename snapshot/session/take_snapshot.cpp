@@ -26,6 +26,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::size_t kProbeCache = 64u << 20;
+constexpr int kLiveAttempts = 20;
 
 double milliseconds_since(steady_clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count();
@@ -63,12 +64,13 @@ class Session {
 
   SnapshotResult run() {
     describe_target();
-    const PythonProcess python = find_running_python();
-    header().target.python = python.version.text();
-    header().target.python_hex = python.version.hex();
+    refuse_what_is_not_python();
     cancel_point();
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
+    const PythonProcess python = verified_python(*frozen);
+    header().target.python = python.version.text();
+    header().target.python_hex = python.version.hex();
     walk(*frozen, python);
     result_.left_behind = frozen->release();
     frozen.reset();
@@ -101,12 +103,30 @@ class Session {
     header().redacted = !request_.redact.empty();
   }
 
-  // On the running process, so that everything is known before it is stopped.
-  PythonProcess find_running_python() const {
+  // On the running process, so that what is no supported Python is refused before it is stopped. It changes while it is
+  // read: a check that fails here is only final on the frozen copy.
+  void refuse_what_is_not_python() const {
     const MemoryMap map = MemoryMap::of(request_.pid);
     const LiveMemory live(request_.pid);
     const CachedMemory memory(live, map, kProbeCache);
-    return find_python(request_.pid, loaded_images(request_.pid, map, live), memory);
+    try {
+      find_python(request_.pid, loaded_images(request_.pid, map, live), memory);
+    } catch (const LayoutCheckFailed& failed) {
+      log_.info("live_check", failed.what());
+    }
+  }
+
+  PythonProcess verified_python(const FrozenProcess& frozen) const {
+    const auto images = loaded_images(request_.pid, frozen.map(), frozen.memory());
+    if (frozen.facts().consistent) return find_python(request_.pid, images, frozen.memory());
+    const LiveMemory live(request_.pid);
+    for (int attempt = 1;; ++attempt) {  // nothing stands still: read again, past the cache
+      try {
+        return find_python(request_.pid, images, live);
+      } catch (const LayoutCheckFailed&) {
+        if (attempt == kLiveAttempts) throw;
+      }
+    }
   }
 
   void take_over(const FreezeFacts& facts) {
@@ -124,7 +144,7 @@ class Session {
 
   void walk(FrozenProcess& frozen, const PythonProcess& python) {
     const auto begin = steady_clock::now();
-    const WalkPlan plan = make_plan(frozen.memory(), python, log_);
+    const WalkPlan plan = make_plan(frozen.memory(), frozen.map(), python, log_);
     WalkOptions options;
     options.keep_edges = request_.kind == SnapshotKind::kHeap;
     options.texts.policy = request_.strings;

@@ -118,11 +118,6 @@ bool HeapWalk::walk_in_child() {
     if (options_.find_orphans) {
       const auto ranges = orphan_ranges(frozen_.child()->pid(), frozen_.map());
       walker->find_orphans(ranges);
-      if (plan_.during_collection) {  // the collector's own lists are on its stack: what only they hold is found so
-        const std::vector<std::uint64_t> found(host_->builder().orphans().begin(), host_->builder().orphans().end());
-        walker->walk_seeds(found, false);
-        settle(*walker);
-      }
     }
   } catch (const Error& error) {
     if (error.code() != ExitCode::kInternal && !frozen_.facts().partial && options_.cancelled && options_.cancelled())
@@ -245,7 +240,6 @@ void HeapWalk::count_nodes() {
 }
 
 void HeapWalk::count_orphans() {
-  if (plan_.during_collection) return;  // they were walked
   for (const std::uint64_t object : host_->builder().orphans()) {
     if (host_->builder().find(object) != kNoNode) continue;
     const auto size = host_->scan().size_of(object);

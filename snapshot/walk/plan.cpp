@@ -11,6 +11,7 @@
 #include "snapshot/cpython/gc_lists.h"
 #include "snapshot/cpython/interpreters.h"
 #include "snapshot/cpython/object_reader.h"
+#include "snapshot/walk/collector_lists.h"
 
 namespace memsnap {
 namespace {
@@ -22,8 +23,8 @@ constexpr std::uint64_t kSmallestModule = 24;  // basicsize: tells a module from
 
 class Planner {
  public:
-  Planner(const ProcessMemory& memory, const PythonProcess& python, Log& log)
-      : memory_(memory), python_(python), layout_(python.layout), reader_(memory, layout_), log_(log) {}
+  Planner(const ProcessMemory& memory, const MemoryMap& map, const PythonProcess& python, Log& log)
+      : memory_(memory), map_(map), python_(python), layout_(python.layout), reader_(memory, layout_), log_(log) {}
 
   WalkPlan make() {
     const InterpreterList list = read_interpreters(memory_, python_);
@@ -170,9 +171,17 @@ class Planner {
       plan_.permanent_index = plan_.gc_heads.size();  // of the last interpreter that has one
       plan_.gc_heads.push_back(*lists.permanent);
     }
+    if (!plan_.during_collection) return;
+    std::vector<std::uint64_t> threads;
+    for (const InterpreterState& interpreter : interpreters) {
+      for (const ThreadState& thread : interpreter.threads) threads.push_back(thread.thread_id);
+    }
+    const auto heads = find_stack_heads(memory_, map_, layout_, threads, plan_.gc_heads);
+    plan_.gc_heads.insert(plan_.gc_heads.end(), heads.begin(), heads.end());
   }
 
   const ProcessMemory& memory_;
+  const MemoryMap& map_;
   const PythonProcess& python_;
   const HeapLayout& layout_;
   ObjectReader reader_;
@@ -212,8 +221,8 @@ std::optional<std::uint64_t> Planner::attribute(std::uint64_t object, std::strin
 
 }  // namespace
 
-WalkPlan make_plan(const ProcessMemory& memory, const PythonProcess& python, Log& log) {
-  return Planner(memory, python, log).make();
+WalkPlan make_plan(const ProcessMemory& memory, const MemoryMap& map, const PythonProcess& python, Log& log) {
+  return Planner(memory, map, python, log).make();
 }
 
 }  // namespace memsnap

@@ -73,7 +73,7 @@ class Usage(unittest.TestCase):
         self.check(["snapshot", "1", "--strings", "prefix=0"], "--strings")
         self.check(["snapshot", "1", "--redact", "(("], "--redact")
         self.check(["snapshot", "1", "-o", "%q"], "%")
-        self.check(["ps", "--jsonl", "--csv"], "exclude each other")
+        self.assertEqual(USAGE, memsnap("ps", "--jsonl", "--csv").status)
         self.check(["attach", "1", "--csv"], "--csv")
         self.check(["attach", "1", "--no-save", "-o", "x"], "--no-save")
         self.check(["snapshot"], "which process")

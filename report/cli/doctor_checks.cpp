@@ -1,0 +1,217 @@
+#include "report/cli/doctor_checks.h"
+
+#include <fmt/format.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "report/cli/process_facts.h"
+#include "report/text_layout.h"
+
+namespace memsnap {
+namespace {
+
+constexpr int kOldestKernel = 4 * 1000 + 18;
+constexpr int kPidfdKernel = 5 * 1000 + 3;
+constexpr int kRseqKernel = 5 * 1000 + 13;
+constexpr unsigned kCapSysPtrace = 19;
+constexpr std::uint64_t kResidentForOneFileByte = 8;  // a heap snapshot takes about an eighth of what is resident
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+std::string link_of(const std::string& path) {
+  std::error_code error;
+  const auto target = std::filesystem::read_symlink(path, error);
+  return error ? "" : target.string();
+}
+
+// "6.1.0-18-amd64" is 6001.
+int kernel_number(const std::string& release) {
+  int major = 0;
+  int minor = 0;
+  const auto first = std::from_chars(release.data(), release.data() + release.size(), major);
+  if (first.ec != std::errc() || first.ptr == release.data() + release.size() || *first.ptr != '.') return 0;
+  std::from_chars(first.ptr + 1, release.data() + release.size(), minor);
+  return major * 1000 + minor;
+}
+
+bool has_ptrace_capability() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("CapEff:")) continue;
+    return (std::strtoull(line.c_str() + line.find_first_of("0123456789abcdef", 7), nullptr, 16) >> kCapSysPtrace &
+            1) != 0;
+  }
+  return false;
+}
+
+class Checklist {
+ public:
+  void ok(std::string id, std::string text) { add(Verdict::kOk, std::move(id), std::move(text), ""); }
+  void note(std::string id, std::string text) { add(Verdict::kNote, std::move(id), std::move(text), ""); }
+  void warn(std::string id, std::string text, std::string hint) {
+    add(Verdict::kWarning, std::move(id), std::move(text), std::move(hint));
+  }
+  void bad(ExitCode code, std::string id, std::string text, std::string hint) {
+    add(Verdict::kBad, std::move(id), std::move(text), std::move(hint));
+    if (result_.code == ExitCode::kDone) result_.code = code;
+  }
+  DoctorResult take() { return std::move(result_); }
+
+ private:
+  void add(Verdict verdict, std::string id, std::string text, std::string hint) {
+    result_.checks.push_back({verdict, std::move(id), std::move(text), std::move(hint)});
+  }
+  DoctorResult result_;
+};
+
+void check_kernel(Checklist& list) {
+  utsname name{};
+  ::uname(&name);
+  const std::string release = name.release;
+  const int number = kernel_number(release);
+  const std::string machine = name.machine;
+  if (machine != "x86_64") {
+    list.bad(ExitCode::kUnsupported, "machine", fmt::format("the machine is {}", machine), "memsnap knows x86-64 only");
+  }
+  if (number != 0 && number < kOldestKernel) {
+    list.bad(ExitCode::kUnsupported, "kernel", fmt::format("kernel {}", release), "4.18 is the oldest supported");
+    return;
+  }
+  list.ok("kernel", fmt::format("kernel {}, {}; pidfd {}, rseq query {}", release, machine,
+                                number >= kPidfdKernel ? "present" : "not there (start time is used)",
+                                number >= kRseqKernel ? "present" : "not there"));
+}
+
+void check_yama(Checklist& list, bool privileged) {
+  const std::string scope = first_line("/proc/sys/kernel/yama/ptrace_scope");
+  if (scope.empty()) return list.ok("yama", "no Yama: the uid decides");
+  const std::string text = fmt::format("kernel.yama.ptrace_scope = {}", scope);
+  if (scope == "0") return list.ok("yama", text);
+  if (scope == "3") {
+    return list.bad(ExitCode::kNoPermission, "yama", text,
+                    "nobody may attach until the next boot: --method read cannot either");
+  }
+  if (privileged) return list.ok("yama", text + ", which does not bind CAP_SYS_PTRACE");
+  list.warn("yama", text, "attach needs root, CAP_SYS_PTRACE" + std::string(scope == "1" ? " or a parent" : ""));
+}
+
+void check_python(Checklist& list, const ProcessFacts& facts) {
+  const PythonFacts python = read_python(facts.info.pid);
+  if (!python.error) {
+    return list.ok("python", fmt::format("{} is CPython {}, its layout is verified", facts.info.pid, python.version));
+  }
+  list.bad(python.error->code(), "python", python.error->what(), python.error->hint());
+}
+
+void check_state(Checklist& list, const ProcessFacts& facts) {
+  if (facts.tracer != 0) {
+    const auto tracer = read_process(facts.tracer);
+    list.bad(ExitCode::kBusy, "tracer",
+             fmt::format("process {} ({}) traces it", facts.tracer, tracer ? tracer->info.name : "?"),
+             "end it, or read without a stop: --method read");
+  } else {
+    list.ok("tracer", "no other tracer");
+  }
+  if (facts.state == 'T') list.note("state", "it is stopped (SIGSTOP): fine, and it stays so");
+  if (facts.state == 'D') list.note("state", "its main thread is in uninterruptible sleep: that thread is not stopped");
+  if (facts.seccomp == 2) {
+    list.note("seccomp",
+              "a seccomp filter is active: where it does not let a clone through, the process is stopped longer");
+  }
+  const std::string proc = fmt::format("/proc/{}/ns/", facts.info.pid);
+  const bool same = link_of(proc + "mnt") == link_of("/proc/self/ns/mnt");
+  if (!same) list.ok("namespace", "mount namespace differs: nothing of it is needed, its files are read from memory");
+}
+
+void check_memory_limit(Checklist& list, pid_t pid) {
+  const std::string line = first_line(fmt::format("/proc/{}/cgroup", pid));
+  if (!line.starts_with("0::")) return;
+  const std::string folder = "/sys/fs/cgroup" + line.substr(3);
+  const std::string limit = first_line(folder + "/memory.max");
+  const std::string current = first_line(folder + "/memory.current");
+  if (limit.empty() || limit == "max" || current.empty()) return;
+  const std::uint64_t most = std::strtoull(limit.c_str(), nullptr, 10);
+  const std::uint64_t now = std::strtoull(current.c_str(), nullptr, 10);
+  const std::string text =
+      fmt::format("its cgroup holds {} of {}", bytes_text(now, Units::kIec), bytes_text(most, Units::kIec));
+  constexpr std::uint64_t kTenth = 10;
+  if (now > most - most / kTenth) {
+    list.warn("memory_limit", text, "a freeze needs some room: too near, and it is refused before anything is touched");
+  } else {
+    list.ok("memory_limit", text);
+  }
+}
+
+void check_space(Checklist& list, const ProcessFacts& facts, std::string directory) {
+  std::error_code error;
+  while (!directory.empty() && !std::filesystem::exists(directory, error)) {
+    directory = std::filesystem::path(directory).parent_path();
+  }
+  if (directory.empty()) directory = ".";
+  struct statvfs space {};
+  if (::statvfs(directory.c_str(), &space) != 0) return;
+  const std::uint64_t free = std::uint64_t{space.f_bavail} * space.f_frsize;
+  const std::uint64_t needed = facts.rss / kResidentForOneFileByte;
+  const std::string text = fmt::format("{} has {} free, a heap snapshot needs about {}", directory,
+                                       bytes_text(free, Units::kIec), bytes_text(needed, Units::kIec));
+  if (free < needed) {
+    list.warn("space", text, "write elsewhere with -o, or take --kind types");
+  } else {
+    list.ok("space", text);
+  }
+}
+
+}  // namespace
+
+DoctorResult check_machine() {
+  Checklist list;
+  check_kernel(list);
+  const bool privileged = has_ptrace_capability();
+  check_yama(list, privileged);
+  if (privileged) {
+    list.ok("rights", ::geteuid() == 0 ? "running as root, with CAP_SYS_PTRACE" : "CAP_SYS_PTRACE is there");
+  } else {
+    list.note("rights", fmt::format("running as uid {} without CAP_SYS_PTRACE: its own processes only", ::geteuid()));
+  }
+  return list.take();
+}
+
+DoctorResult check_process(pid_t pid, const std::string& directory) {
+  Checklist list;
+  const auto facts = read_process(pid);
+  if (!facts) {
+    list.bad(ExitCode::kNoSuchProcess, "process", fmt::format("there is no process {} with memory of its own", pid),
+             "memsnap ps lists the Python processes");
+    return list.take();
+  }
+  if (!may_attach(pid)) {
+    const bool own = facts->uid == ::geteuid();
+    list.bad(ExitCode::kNoPermission, "permission",
+             fmt::format("the kernel does not let this user look at {} (user {})", pid, facts->info.user),
+             own ? "it is not dumpable, Yama refuses, or a user namespace is in between: run as root" : "run as root");
+    return list.take();
+  }
+  list.ok("permission", fmt::format("the kernel lets this user look at {} (user {})", pid, facts->info.user));
+  check_python(list, *facts);
+  check_state(list, *facts);
+  check_memory_limit(list, pid);
+  check_space(list, *facts, directory);
+  return list.take();
+}
+
+}  // namespace memsnap
