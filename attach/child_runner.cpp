@@ -159,7 +159,7 @@ ChildStop ChildRunner::resume(milliseconds slice) {
 
 // True: stopped. False: still running at the deadline, or ended.
 bool ChildRunner::wait_status(TimePoint deadline, int* status) {
-  constexpr int kTightSpins = 500;
+  constexpr int kTightSpins = 200;
   for (int spins = 0; !ended_; ++spins) {
     const pid_t got = ::waitpid(pid_, status, __WALL | WNOHANG);
     if (got == pid_ && WIFSTOPPED(*status)) return true;
