@@ -38,29 +38,9 @@ constexpr unsigned long long kNoCall = ~0ull;
 
 bool failed(std::int64_t result) { return result < 0 && result > -4096; }
 
-// The target as it was at the freeze: false once it has ended or replaced its program (execve). An open mem file keeps
-// to the address space it was opened on, and reads end of file when that is gone.
-class SameProgram {
- public:
-  SameProgram(const ProcessId& target, std::uint64_t some_code)
-      : target_(target),
-        memory_(::open(fmt::format("/proc/{}/mem", target.pid()).c_str(), O_RDONLY | O_CLOEXEC)),
-        some_code_(some_code) {}
-  bool still() const {
-    char byte = 0;
-    if (memory_) return ::pread(memory_.get(), &byte, 1, static_cast<off_t>(some_code_)) != 0;
-    return target_.alive();
-  }
-
- private:
-  const ProcessId& target_;
-  FileDescriptor memory_;
-  std::uint64_t some_code_;
-};
-
 }  // namespace
 
-ChildRunner::ChildRunner(const ProcessId& target, pid_t child, const Gadgets& gadgets, SeccompGate gate,
+ChildRunner::ChildRunner(const SameProgram& target, pid_t child, const Gadgets& gadgets, SeccompGate gate,
                          std::function<void()> while_waiting)
     : target_(target),
       pid_(child),
@@ -85,13 +65,12 @@ ChildRunner::ChildRunner(const ProcessId& target, pid_t child, const Gadgets& ga
 ChildRunner::~ChildRunner() { kill(); }
 
 void ChildRunner::watch(const std::stop_token& stop) {
-  const SameProgram program(target_, gadgets_.system_call);
   std::mutex mutex;
   std::condition_variable_any changed;
   std::unique_lock lock(mutex);
   while (!changed.wait_for(lock, stop, kWatchEvery, [&] { return stop.stop_requested(); })) {
     // The child shares the target's descriptors: it must not keep its ports open when the target is gone.
-    bool end = !program.still();
+    bool end = !target_.still();
     if (!limits_.empty()) end = end || memory_headroom(limits_).value_or(~0ull) < kLastHeadroom;
     if (end) ::kill(pid_, SIGKILL);  // not reaped yet, so the pid is still the child's
   }
@@ -180,7 +159,7 @@ ChildStop ChildRunner::resume(milliseconds slice) {
 
 // True: stopped. False: still running at the deadline, or ended.
 bool ChildRunner::wait_status(TimePoint deadline, int* status) {
-  constexpr int kTightSpins = 500;
+  constexpr int kTightSpins = 200;
   for (int spins = 0; !ended_; ++spins) {
     const pid_t got = ::waitpid(pid_, status, __WALL | WNOHANG);
     if (got == pid_ && WIFSTOPPED(*status)) return true;

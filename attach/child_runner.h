@@ -13,8 +13,8 @@
 
 #include "attach/frozen_process.h"
 #include "attach/memory_guard.h"
-#include "attach/process_id.h"
 #include "attach/remote_call.h"
+#include "attach/same_program.h"
 
 namespace memsnap {
 
@@ -23,7 +23,7 @@ namespace memsnap {
 class ChildRunner final : public FrozenChild {
  public:
   // Takes over a child at its birth, and names it. `target` outlives it; `while_waiting` is called in every wait.
-  ChildRunner(const ProcessId& target, pid_t child, const Gadgets& gadgets, SeccompGate gate,
+  ChildRunner(const SameProgram& target, pid_t child, const Gadgets& gadgets, SeccompGate gate,
               std::function<void()> while_waiting);
   ~ChildRunner() override;
   ChildRunner(const ChildRunner&) = delete;
@@ -56,7 +56,7 @@ class ChildRunner final : public FrozenChild {
   void name_it();
   void watch(const std::stop_token& stop);
 
-  const ProcessId& target_;
+  const SameProgram& target_;
   pid_t pid_;
   Gadgets gadgets_;
   SeccompGate gate_;

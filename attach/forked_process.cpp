@@ -56,8 +56,8 @@ class TracedChild final : public FrozenChild {
 
 class ForkedProcess final : public FrozenProcess {
  public:
-  ForkedProcess(const ProcessId& target, LeftChild child, const Gadgets& gadgets)
-      : target_(target), zombie_(child), gadgets_(gadgets), live_(child.pid) {}
+  ForkedProcess(const ProcessId& target, SameProgram program, LeftChild child, const Gadgets& gadgets)
+      : target_(target), program_(std::move(program)), zombie_(child), gadgets_(gadgets), live_(child.pid) {}
   ~ForkedProcess() override {
     try {
       release();
@@ -79,7 +79,7 @@ class ForkedProcess final : public FrozenProcess {
   void start(SeccompGate gate, FreezeFacts facts, std::vector<pid_t> stragglers) {
     facts_ = std::move(facts);
     stragglers_ = std::move(stragglers);
-    runner_.emplace(target_, zombie_.pid, gadgets_, std::move(gate), [this] { release_stragglers(stragglers_); });
+    runner_.emplace(program_, zombie_.pid, gadgets_, std::move(gate), [this] { release_stragglers(stragglers_); });
     map_ = MemoryMap::of(zombie_.pid);
     runner_->protect_shared(*map_);
     memory_.emplace(live_, *map_, kCacheBytes);
@@ -107,6 +107,7 @@ class ForkedProcess final : public FrozenProcess {
   }
 
   const ProcessId& target_;
+  SameProgram program_;
   LeftChild zombie_;
   Gadgets gadgets_;
   LiveMemory live_;
@@ -133,19 +134,21 @@ class ForkedProcess final : public FrozenProcess {
 struct Prepared {
   MemoryMap map;
   Gadgets gadgets;
+  SameProgram program;  // before the stop: right after it the target may already replace itself
   std::vector<LeftChild> left;
 };
 
 // Everything that can be found out before anything stops.
-Prepared prepare(pid_t pid, const FreezeOptions& options, bool* fallback) {
+Prepared prepare(const ProcessId& target, const FreezeOptions& options, bool* fallback) {
+  const pid_t pid = target.pid();
   require_room(pid, options.max_pause);
   MemoryMap map = MemoryMap::of(pid);
   const auto gadgets = find_gadgets(map, LiveMemory(pid));
   if (!gadgets) throw_no_child(fallback, "its program has no system call instruction that could be used");
-  return {std::move(map), *gadgets, left_children(pid)};
+  return {std::move(map), *gadgets, SameProgram(target, gadgets->system_call), left_children(pid)};
 }
 
-std::unique_ptr<ForkedProcess> fork_off(const ProcessId& target, const FreezeOptions& options, const Prepared& prepared,
+std::unique_ptr<ForkedProcess> fork_off(const ProcessId& target, const FreezeOptions& options, Prepared& prepared,
                                         bool* fallback) {
   const pid_t pid = target.pid();
   StoppedProcess stopped(target, {.wait = options.wait, .longest = options.max_pause});
@@ -158,8 +161,8 @@ std::unique_ptr<ForkedProcess> fork_off(const ProcessId& target, const FreezeOpt
     borrowed->restore();
     throw_no_child(fallback, fmt::format("clone: {}", std::strerror(static_cast<int>(-cloned.value))));
   }
-  auto frozen = std::make_unique<ForkedProcess>(target, LeftChild{cloned.child, static_cast<pid_t>(cloned.value)},
-                                                prepared.gadgets);
+  auto frozen = std::make_unique<ForkedProcess>(
+      target, std::move(prepared.program), LeftChild{cloned.child, static_cast<pid_t>(cloned.value)}, prepared.gadgets);
   const bool same = borrowed->restore();
   const std::vector<pid_t> changed = stopped.changed();
 
@@ -179,7 +182,7 @@ std::unique_ptr<ForkedProcess> fork_off(const ProcessId& target, const FreezeOpt
 
 std::unique_ptr<FrozenProcess> freeze_by_fork(const ProcessId& target, const FreezeOptions& options, Log& log,
                                               bool* fallback) {
-  const Prepared prepared = prepare(target.pid(), options, fallback);
+  Prepared prepared = prepare(target, options, fallback);
   auto tracer = std::make_unique<TracerThread>();
   auto frozen = tracer->run([&] { return fork_off(target, options, prepared, fallback); });
   frozen->hand_over(std::move(tracer));

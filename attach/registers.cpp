@@ -101,11 +101,10 @@ void put_general(const user_regs_struct& from, ucontext_t& context) {
 }
 
 std::vector<std::byte> read_extended(pid_t tid) {
-  std::vector<std::byte> bytes(kMaxExtended);
+  std::array<std::byte, kMaxExtended> bytes;  // left uninitialised: this is done for each thread while all are stopped
   iovec area{bytes.data(), bytes.size()};
   check(ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &area), tid, "reading the extended registers");
-  bytes.resize(area.iov_len);
-  return bytes;
+  return {bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(area.iov_len)};
 }
 
 }  // namespace

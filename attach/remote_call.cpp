@@ -52,7 +52,7 @@ bool write_memory(pid_t pid, std::uint64_t address, std::span<const std::byte> b
 
 // The next stop of one thread, within the limit of a remote call.
 int wait_status(pid_t tid) {
-  constexpr int kTightSpins = 2000;
+  constexpr int kTightSpins = 50;  // more would take the CPU from the call that is waited for
   const auto deadline = steady_clock::now() + kCallLimit;
   for (int spins = 0;; ++spins) {
     int status = 0;

@@ -74,7 +74,7 @@ TEST(Freeze, QuietTargetIsTheSameAfterwards) {
   EXPECT_EQ(descriptors(target.pid()), fds);
   EXPECT_EQ(proc(target.pid(), "maps"), maps);
   EXPECT_EQ(children_of(target.pid()), "");
-  EXPECT_EQ(state_of(target.pid()), 'S');
+  ForkedTarget::wait_until([&] { return state_of(target.pid()) == 'S'; });
 }
 
 TEST(Freeze, TargetSeesNoChildAndNoSignal) {
@@ -271,7 +271,7 @@ TEST(Freeze, StackWithoutAnyRoomIsLeftAlone) {
   EXPECT_EQ(copied->facts().method, Method::kStop);
   EXPECT_NE(copied->facts().fallback_reason.find("no room on its stack"), std::string::npos);
   EXPECT_EQ(copied->memory().try_read<std::uint64_t>(target.word(1)), 0x5a5a5a5a5a5a5a5aull);
-  EXPECT_EQ(state_of(target.pid()), 'S');
+  ForkedTarget::wait_until([&] { return state_of(target.pid()) == 'S'; });
 }
 
 }  // namespace

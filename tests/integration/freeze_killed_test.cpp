@@ -1,0 +1,98 @@
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "attach/base/error.h"
+#include "tests/integration/forked_target.h"
+
+namespace memsnap {
+namespace {
+
+std::uint64_t kills_wanted() {
+  const char* const wanted = std::getenv("MEMSNAP_KILLS");
+  return wanted == nullptr ? 40 : std::strtoull(wanted, nullptr, 10);
+}
+
+// Checks itself all the time: vector registers, a system call's result, its own children.
+void work(TargetNotes& notes, int threads) {
+  for (int i = 1; i < threads; ++i) {
+    std::thread([&notes] {
+      for (;;) {
+        ++notes.words[3];
+        ::usleep(500);
+      }
+    }).detach();
+  }
+  std::vector<std::uint64_t> heap(4u << 20, 1);  // a clone of it takes long enough to be killed in
+  notes.ready = 1;
+  for (std::uint64_t i = 1;; ++i) {
+    std::uint64_t out[4] = {};
+    const std::uint64_t in[4] = {i, i * 3, i * 5, i * 7};
+    asm volatile(
+        "vmovdqu %1, %%ymm9\n\tmov $20000, %%ecx\n"
+        "1:\n\tdec %%ecx\n\tjnz 1b\n\tvmovdqu %%ymm9, %0\n\tvzeroupper"
+        : "=m"(out)
+        : "m"(in)
+        : "ecx", "xmm9", "memory");
+    for (int k = 0; k < 4; ++k) notes.words[0] += out[k] != in[k];
+    const timespec brief{0, 200'000};
+    if (::nanosleep(&brief, nullptr) != 0 && errno != EINTR) ++notes.words[0];
+    heap[i % heap.size()] += 1;
+    ++notes.words[1];
+  }
+}
+
+// A memsnap that freezes again and again, killed without warning after `lifetime`.
+void freeze_until_killed(pid_t target, std::chrono::microseconds lifetime) {
+  const pid_t memsnap = ::fork();
+  if (memsnap == 0) {
+    for (;;) {
+      try {
+        freeze_now(target);
+      } catch (const Error&) {
+        ::_exit(1);
+      }
+    }
+  }
+  std::this_thread::sleep_for(lifetime);
+  int status = 0;
+  EXPECT_EQ(::waitpid(memsnap, &status, WNOHANG), 0) << "it failed by itself";
+  ::kill(memsnap, SIGKILL);
+  ::waitpid(memsnap, &status, 0);
+}
+
+void kill_many_times(int threads, std::uint64_t kills) {
+  ForkedTarget target([&](TargetNotes& notes) { work(notes, threads); });
+  target.wait_ready();
+  std::mt19937 random(20261121);
+  std::uniform_int_distribution<int> lifetime(300, 40000);
+
+  int left = 0;
+  for (std::uint64_t i = 0; i < kills; ++i) {
+    freeze_until_killed(target.pid(), std::chrono::microseconds(lifetime(random)));
+    const auto before = target.word(1);
+    ASSERT_TRUE(ForkedTarget::wait_until([&] { return target.word(1) > before + 2; })) << "kill " << i;
+    ASSERT_EQ(target.word(0), 0u) << "kill " << i;
+    ASSERT_NE(read_whole("/proc/" + std::to_string(target.pid()) + "/status").find("TracerPid:\t0\n"),
+              std::string::npos);
+    left += !children_of(target.pid()).empty();
+  }
+
+  EXPECT_GT(left, 0) << "no kill came in the middle of a freeze: nothing was tested";
+  EXPECT_TRUE(freeze_now(target.pid())->release().empty());
+  ForkedTarget::wait_until([&] { return children_of(target.pid()).empty(); });
+  const std::string status = read_whole("/proc/" + std::to_string(target.pid()) + "/status");
+  EXPECT_NE(status.find("SigBlk:\t0000000000000000"), std::string::npos) << status;
+}
+
+TEST(FreezeKilled, TargetGoesOnAndTheNextFreezeReaps) { kill_many_times(1, kills_wanted() / 2); }
+
+TEST(FreezeKilled, TargetWithThreadsGoesOn) { kill_many_times(8, kills_wanted() / 2); }
+
+}  // namespace
+}  // namespace memsnap
