@@ -39,7 +39,7 @@ class MemoryImage final : public ProcessMemory {
     std::uint64_t begin, end;
   };
   Part* place_for(const Mapping& mapping);
-  std::vector<Run> used_pages(const Mapping& mapping) const;
+  std::vector<Run> used_pages(const Mapping& mapping, Run window) const;
   void copy_run(const Part& part, Run run) const;
 
   LiveMemory live_;
