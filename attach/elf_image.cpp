@@ -214,9 +214,14 @@ class LoadedImage final : public ElfImage {
         fmt::format("/proc/{}/map_files/{:x}-{:x}", pid_, first_.begin, first_.end),
         fmt::format("/proc/{}/root{}", pid_, first_.name)};
     for (const std::string& path : paths) {
-      FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+      // Looked at before it is opened: opening a device or a FIFO in whose place the target put its name can have
+      // effects.
+      const FileDescriptor place(::open(path.c_str(), O_PATH | O_CLOEXEC));
       struct stat status {};
-      if (file && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode)) return file;
+      if (!place || ::fstat(place.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+      FileDescriptor file(
+          ::open(fmt::format("/proc/self/fd/{}", place.get()).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+      if (file) return file;
     }
     return {};
   }
@@ -226,7 +231,8 @@ class LoadedImage final : public ElfImage {
     if (std::exchange(file_loaded_, true)) return;
     const FileDescriptor file = open_file();
     if (!file || elf_version(EV_CURRENT) == EV_NONE) return;
-    Elf* const elf = elf_begin(file.get(), ELF_C_READ_MMAP, nullptr);
+    // Not mapped: a file cut short meanwhile would be a SIGBUS here.
+    Elf* const elf = elf_begin(file.get(), ELF_C_READ, nullptr);
     if (elf == nullptr) return;
     std::size_t names = 0;
     if (elf_getshdrstrndx(elf, &names) == 0 && file_build_id(elf) == build_id_) {

@@ -44,7 +44,7 @@ std::string_view tail(std::string_view text, std::size_t columns) {
 }
 
 std::string scaled(std::uint64_t value, double base, const std::array<std::string_view, 7>& units) {
-  double scaled_value = static_cast<double>(value);
+  auto scaled_value = static_cast<double>(value);
   std::size_t unit = 0;
   // 1023.96 KiB would print as 1024.0 KiB: it goes up a unit.
   while (unit + 1 < units.size() && scaled_value >= base - (unit == 0 ? 0 : 0.05)) {

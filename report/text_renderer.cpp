@@ -63,8 +63,7 @@ class TableLayout {
     std::size_t total = 1 + kGap.size() * (widths_.size() - 1);
     for (const std::size_t width : widths_) total += width;
     const auto limit = static_cast<std::size_t>(style_.width);
-    for (bool shrunk = true; total > limit && shrunk;) {
-      shrunk = false;
+    while (total > limit) {
       std::size_t widest = widths_.size();
       for (std::size_t i = 0; i < widths_.size(); ++i) {
         if (kind(i) != CellKind::kName && kind(i) != CellKind::kTypeName) continue;
@@ -76,7 +75,6 @@ class TableLayout {
       const std::size_t excess = std::min(total - limit, widths_[widest] - least);
       widths_[widest] -= excess;
       total -= excess;
-      shrunk = true;
     }
   }
 

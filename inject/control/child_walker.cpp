@@ -32,7 +32,7 @@ std::span<const std::byte> bytes_of(const void* data, std::size_t size) {
 }  // namespace
 
 ChildWalker::ChildWalker(FrozenChild& child, const MemoryMap& map, const HeapLayout& layout, std::uint64_t code_type,
-                         WalkHost& host)
+                         std::span<const std::uint64_t> running_frames, WalkHost& host)
     : child_(child), memory_(child.pid()), host_(host) {
   map_memory();
   WalkerControl control{};
@@ -43,6 +43,8 @@ ChildWalker::ChildWalker(FrozenChild& child, const MemoryMap& map, const HeapLay
   control.stack = child_.reserve(kStackWords * 8);
   control.permanent_head = ~0ull;
   control.code_type = code_type;
+  if (!running_frames.empty()) control.running_frames = map_words(running_frames);
+  control.running_count = running_frames.size();
   control.layout = layout;
   if (control.directory == 0 || control.stack == 0) {
     throw Error(ExitCode::kInternal, "the frozen child cannot be given memory", "");

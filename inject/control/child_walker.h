@@ -37,8 +37,9 @@ class WalkHost {
 class ChildWalker {
  public:
   // Throws Error kInternal when the child cannot be given memory or code: walk structurally then.
+  // `running_frames`: addresses of the interpreter frames that threads run, ascending.
   ChildWalker(FrozenChild& child, const MemoryMap& map, const HeapLayout& layout, std::uint64_t code_type,
-              WalkHost& host);
+              std::span<const std::uint64_t> running_frames, WalkHost& host);
 
   void walk_seeds(std::span<const std::uint64_t> seeds, bool rescan);
   void walk_lists(std::span<const std::uint64_t> heads, std::uint64_t permanent_index);

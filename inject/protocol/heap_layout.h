@@ -89,7 +89,8 @@ struct HeapLayout {
     std::uint16_t base_frame;      // 3.15+: the frame at the bottom of the stack, which is the interpreter's own
     // The stack of exceptions being handled: its first item, and of an item the first value, how many, and the next.
     std::uint16_t exc_info, exc_item_value, exc_item_values, exc_item_previous;
-    std::uint16_t objects[16];  // PyObject* members (dict too), then 0
+    // PyObject* members (dict too), then 0.
+    std::uint16_t objects[16];  // NOLINT(modernize-avoid-c-arrays): for the walker, which has no library
   } thread;
   struct Interpreter {
     std::uint32_t size, next, threads_head, id, modules, sysdict, builtins;
@@ -102,7 +103,8 @@ struct HeapLayout {
     // item numbered tp_subclasses - 1; 3.13+: numbers beyond static_types_limit count in extension_types.
     std::uint32_t static_types, static_types_limit, extension_types, extension_types_limit;
     std::uint16_t static_type_size, static_type_dict, static_type_subclasses;
-    std::uint32_t objects[24];  // PyObject* members that no other field names, then 0
+    // PyObject* members that no other field names, then 0.
+    std::uint32_t objects[24];  // NOLINT(modernize-avoid-c-arrays)
   } interpreter;
   struct Sizes {                        // what only object_size needs, see sizes_for(); 0: not in this release
     std::uint8_t refcnt_bytes;          // 8 to 3.11, then 4: the upper half holds flags

@@ -197,6 +197,7 @@ enum class FieldName : std::uint32_t {
   kDescrType,
   kReferent,
   kFrame,
+  kGreenletFrame,
   kCount
 };
 inline constexpr const char* kFieldNames[] = {"",
@@ -249,7 +250,8 @@ inline constexpr const char* kFieldNames[] = {"",
                                               "dtype",
                                               "__objclass__",
                                               "referent",
-                                              "frame"};
+                                              "frame",
+                                              "gr_frame"};
 static_assert(sizeof(kFieldNames) / sizeof(kFieldNames[0]) == static_cast<unsigned>(FieldName::kCount));
 
 enum class WalkerTrap : std::uint64_t {
@@ -293,8 +295,10 @@ struct WalkerControl {
   std::uint64_t ranges;          // AddressRange[]: where to look for orphans
   std::uint64_t range_count;
   std::uint64_t range_next;
-  std::uint64_t code_type;  // PyCode_Type
-  std::uint64_t rescan;     // seeds are scanned even when visited (objects deferred before)
+  std::uint64_t code_type;       // PyCode_Type
+  std::uint64_t running_frames;  // interpreter frames of running calls, ascending
+  std::uint64_t running_count;
+  std::uint64_t rescan;  // seeds are scanned even when visited (objects deferred before)
   // Written by the child.
   std::uint64_t stack_used;
   std::uint64_t current;     // object being scanned, 0: none

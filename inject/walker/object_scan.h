@@ -10,7 +10,9 @@ namespace memsnap::walker {
 // Sink:   void edge(std::uint64_t target, EdgeKind kind);
 //         void named(std::uint64_t target, EdgeKind kind, std::uint64_t name);
 //         void unnamed_part();                        what follows may repeat edges named before
+//         bool is_running(std::uint64_t frame);       is this interpreter frame on a thread's own stack of calls?
 //         bool is_code(std::uint64_t object);         is this a code object?
+//         bool is_frame(std::uint64_t address);       does it look like the address of a frame object?
 //         bool is_plausible(std::uint64_t address);   does this word look like the address of an object?
 template <class Memory, class Sink>
 class ObjectScan {
@@ -30,6 +32,8 @@ class ObjectScan {
   // A running call's frame (3.11+), not an object: locals by name, then what is known of its evaluation stack.
   void scan_interpreter_frame(std::uint64_t frame) {
     const HeapLayout::Frame& at = layout_.frame;
+    // The interpreter's own frames, between C and Python, leave most of their fields unset.
+    if (value<std::uint8_t>(frame + at.owner) >= at.first_c_owner) return;
     const std::uint64_t executable = reference(frame + at.executable);
     field(executable, FieldName::kFrameCode);
     field(reference(frame + at.function), FieldName::kFrameFunction);
@@ -52,6 +56,7 @@ class ObjectScan {
 
  private:
   static constexpr std::uint64_t kMaxLocals = 1u << 20;
+  static constexpr std::uint64_t kMaxGreenletFrames = 1000;
   static constexpr std::uint64_t kMaxItems = 1ull << 40;
 
   // 0 for a null pointer and for memory that cannot be read alike: both are no reference.
@@ -140,11 +145,28 @@ class ObjectScan {
           field(word(object + type.base_size - 8), FieldName::kTzInfo);
         }
         return;
+      case TypeKind::kGreenlet:
+        return scan_greenlet(type, object);
       case TypeKind::kPattern:
       case TypeKind::kMatch:
         return scan_words(type, object);
       default:
         return;
+    }
+  }
+
+  // A suspended greenlet's innermost frame: its tp_traverse does not visit it, and where it is kept differs between
+  // releases of greenlet, in the object (1.x) or in a C++ object it points to (2.0+). So every word there is looked at.
+  void scan_greenlet(const TypeRecord& type, std::uint64_t object) {
+    constexpr std::uint64_t kStateWords = 64;
+    for (std::uint64_t at = 16; at + 8 <= type.basic_size && at < 512; at += 8) {
+      const std::uint64_t state = word(object + at);
+      if (sink_.is_frame(state)) field(state, FieldName::kGreenletFrame);
+      if ((state & 7) != 0 || state < 4096 || state >> 47 != 0 || sink_.is_plausible(state)) continue;
+      for (std::uint64_t i = 0; i < kStateWords; ++i) {
+        const std::uint64_t frame = word(state + 8 * i);
+        if (sink_.is_frame(frame)) field(frame, FieldName::kGreenletFrame);
+      }
     }
   }
 
@@ -283,11 +305,7 @@ class ObjectScan {
   void scan_frame(std::uint64_t object) {
     const HeapLayout::FrameObject& at = layout_.frame_object;
     field_at(object, at.f_back, FieldName::kFrameBack);
-    if (at.stack_form == 2) {
-      const std::uint64_t frame = word(object + at.f_frame);
-      if (frame != 0 && frame == object + at.f_frame_data) scan_interpreter_frame(frame);
-      return;
-    }
+    if (at.stack_form == 2) return scan_frame_data(object);
     const std::uint64_t code = word(object + at.f_code);
     field(code, FieldName::kFrameCode);
     field_at(object, at.f_builtins, FieldName::kFrameBuiltins);
@@ -303,6 +321,18 @@ class ObjectScan {
         at.stack_form == 1 ? value<std::int32_t>(object + at.f_stack_end) : (word(object + at.f_stack_end) - begin) / 8;
     if (begin != slot || (at.stack_form == 0 && word(object + at.f_stack_end) < begin) || depth > kMaxLocals) return;
     for (std::uint64_t i = 0; i < depth; ++i) sink_.edge(word(begin + 8 * i), EdgeKind::kStack);
+  }
+
+  // A frame object of 3.11+ owns a copy of a finished call's frame, or points to one in progress. One in progress that
+  // no thread runs is a suspended greenlet's: the calls below it on that greenlet's stack hang on it alone.
+  void scan_frame_data(std::uint64_t object) {
+    const std::uint64_t own = object + layout_.frame_object.f_frame_data;
+    std::uint64_t frame = word(object + layout_.frame_object.f_frame);
+    for (std::uint64_t depth = 0; frame != 0 && depth < kMaxGreenletFrames && !sink_.is_running(frame); ++depth) {
+      scan_interpreter_frame(frame);
+      if (frame == own) return;
+      frame = word(frame + layout_.frame.previous);
+    }
   }
 
   std::uint64_t scan_named_slots(std::uint64_t slot, std::uint64_t names) {

@@ -70,8 +70,27 @@ class Walk {
     room();
     put(static_cast<std::uint64_t>(WordKind::kTraversed) << kEdgeKindShift);
   }
+  bool is_running(std::uint64_t frame) const {
+    const std::uint64_t* const frames = pointer<std::uint64_t>(control_->running_frames);
+    std::uint64_t begin = 0;
+    for (std::uint64_t end = control_->running_count; begin < end;) {
+      const std::uint64_t middle = (begin + end) / 2;
+      if (frames[middle] == frame) return true;
+      if (frames[middle] < frame) {
+        begin = middle + 1;
+      } else {
+        end = middle;
+      }
+    }
+    return false;
+  }
   bool is_code(std::uint64_t object) {
     return addressable(object) && memory_.word(object + control_->layout.object.ob_type) == control_->code_type;
+  }
+  bool is_frame(std::uint64_t address) {
+    if (address == 0 || !is_plausible(address)) return false;
+    const TypeRecord* const type = find(memory_.word(address + control_->layout.object.ob_type));
+    return type != nullptr && type->kind == TypeKind::kFrame;
   }
   bool is_plausible(std::uint64_t address) {
     if (!mapped(address) || !plausible_count(address)) return false;

@@ -38,6 +38,7 @@ const Command* find_command(const std::vector<Command>& commands, const std::str
 
 Error unknown_command(const std::vector<Command>& commands, const std::string& name) {
   std::vector<std::string> names;
+  names.reserve(commands.size());
   for (const Command& command : commands) names.push_back(command.name);
   const std::string meant = nearest_word(name, names);
   return {ExitCode::kUsage, fmt::format("unknown command '{}'", name),
@@ -130,6 +131,11 @@ std::string advice(const Error& error, const std::vector<std::string>& words) {
   return hint;
 }
 
+// What must be said even when a signal came as well.
+bool is_grave(ExitCode code) {
+  return code == ExitCode::kTargetHarmed || code == ExitCode::kLeftBehind || code == ExitCode::kInternal;
+}
+
 class Program {
  public:
   explicit Program(const std::vector<std::string>& words) : words_(words), commands_(all_commands()) {}
@@ -186,7 +192,10 @@ class Program {
 
   int fail(const Error& plain) {
     const int number = SignalGuard::received();
-    const Error error(plain.code(), plain.what(), advice(plain, words_));
+    const Error error = number != 0 && !is_grave(plain.code())
+                            ? Error(plain.code(), fmt::format("ended by signal {} before there was a result", number),
+                                    "the process runs on as it was")
+                            : Error(plain.code(), plain.what(), advice(plain, words_));
     log_->error(event_of(error.code()), error);
     try {
       if (asks_for_json(words_)) Output(STDOUT_FILENO, {}).write_text(error_json(error, 0));
@@ -195,7 +204,7 @@ class Program {
     } catch (const OutputClosed&) {
       return static_cast<int>(error.code());
     }
-    return number != 0 ? kSignalled + number : static_cast<int>(error.code());
+    return number != 0 && !is_grave(error.code()) ? kSignalled + number : static_cast<int>(error.code());
   }
 
   const std::vector<std::string>& words_;

@@ -11,7 +11,8 @@ class SignalGuard {
  public:
   SignalGuard();
   ~SignalGuard();
-  SignalGuard(SignalGuard&&) = delete;
+  SignalGuard(const SignalGuard&) = delete;
+  SignalGuard& operator=(const SignalGuard&) = delete;
 
   static int received();  // the first signal, 0: none
 

@@ -24,7 +24,8 @@ class StderrLog final : public Log {
  public:
   StderrLog(int fd, const LogOptions& options);
   ~StderrLog() override;
-  StderrLog(StderrLog&&) = delete;
+  StderrLog(const StderrLog&) = delete;
+  StderrLog& operator=(const StderrLog&) = delete;
 
   void warning(std::string_view event, std::string_view message) override;
   void info(std::string_view event, std::string_view message) override;

@@ -32,7 +32,8 @@ class Pattern {
                 "an extended regular expression on the command line, as pgrep -f takes it");
   }
   ~Pattern() { ::regfree(&regex_); }
-  Pattern(Pattern&&) = delete;
+  Pattern(const Pattern&) = delete;
+  Pattern& operator=(const Pattern&) = delete;
 
   bool matches(const std::string& text) const { return ::regexec(&regex_, text.c_str(), 0, nullptr, 0) == 0; }
 

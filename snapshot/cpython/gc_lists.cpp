@@ -93,26 +93,41 @@ std::optional<std::uint64_t> permanent_behind(const Window& window, std::uint64_
   return std::nullopt;
 }
 
-GcLists lists_of(const ProcessMemory& memory, const PythonProcess& python, std::uint64_t state, std::uint64_t size,
-                 std::uint64_t collector, const std::string& name) {
-  const HeapLayout::Interpreter& layout = python.layout.interpreter;
-  const bool collecting = memory.try_read<std::int32_t>(state + collector + layout.gc_collecting).value_or(0) == 1;
-  const std::uint64_t likely = collector + layout.gc_generations;
-  const std::uint64_t begin = state + (likely > kWindow ? likely - kWindow : 0);
-  const std::uint64_t end = std::min(state + size, state + likely + kWindow);
+struct Collector {
+  std::uint64_t state = 0;  // the structure that holds it: the interpreter's state, or _PyRuntime
+  std::uint64_t size = 0;
+  std::uint64_t offset = 0;  // where the table has it
+  std::string owner;
+};
+
+std::optional<GcLists> try_lists(const ProcessMemory& memory, const HeapLayout::Interpreter& layout,
+                                 const Collector& collector) {
+  const std::uint64_t flag = collector.state + collector.offset + layout.gc_collecting;
+  const bool collecting = memory.try_read<std::int32_t>(flag).value_or(0) == 1;
+  const std::uint64_t likely = collector.offset + layout.gc_generations;
+  const std::uint64_t begin = collector.state + (likely > kWindow ? likely - kWindow : 0);
+  const std::uint64_t end = std::min(collector.state + collector.size, collector.state + likely + kWindow);
+  const std::uint64_t far_end = collector.state + std::min(collector.size, kLargestState);
   for (const bool lenient : {false, true}) {
+    if (lenient && !collecting) break;
     auto lists = scan_gc_lists(memory, begin, end, layout.gc_generation_size, lenient);
-    if (!lists)
-      lists = scan_gc_lists(memory, state, state + std::min(size, kLargestState), layout.gc_generation_size, lenient);
-    if (lists) {
-      lists->collecting = collecting;
-      return *std::move(lists);
-    }
-    if (!collecting) break;
+    if (!lists) lists = scan_gc_lists(memory, collector.state, far_end, layout.gc_generation_size, lenient);
+    if (!lists) continue;
+    lists->collecting = collecting;
+    return lists;
   }
-  throw Error(ExitCode::kUnsupported,
-              fmt::format("the collector's lists of {} of CPython {} are not rings", name, python.version.text()),
-              "the process may be changing them just now: try again; else it is a modified CPython");
+  return std::nullopt;
+}
+
+GcLists lists_of(const ProcessMemory& memory, const PythonProcess& python, const Collector& collector) {
+  // A running process changes its lists between two reads; a still one gives the same answer each time.
+  constexpr int kAttempts = 4;
+  for (int attempt = 0; attempt < kAttempts; ++attempt)
+    if (auto lists = try_lists(memory, python.layout.interpreter, collector)) return *std::move(lists);
+  throw Error(
+      ExitCode::kUnsupported,
+      fmt::format("the collector's lists of {} of CPython {} are not rings", collector.owner, python.version.text()),
+      "the process may be changing them just now: try again; else it is a modified CPython");
 }
 
 }  // namespace
@@ -146,11 +161,13 @@ std::vector<GcLists> find_gc_lists(const ProcessMemory& memory, const PythonProc
                                    const std::vector<InterpreterState>& interpreters) {
   const HeapLayout& layout = python.layout;
   if (layout.runtime.gc != 0)
-    return {lists_of(memory, python, python.runtime, layout.runtime.size, layout.runtime.gc, "the process")};
+    return {lists_of(memory, python, {python.runtime, layout.runtime.size, layout.runtime.gc, "the process"})};
   std::vector<GcLists> all;
+  all.reserve(interpreters.size());
   for (const InterpreterState& interpreter : interpreters)
-    all.push_back(lists_of(memory, python, interpreter.address, layout.interpreter.size, layout.interpreter.gc,
-                           fmt::format("interpreter {}", interpreter.id)));
+    all.push_back(lists_of(memory, python,
+                           {interpreter.address, layout.interpreter.size, layout.interpreter.gc,
+                            fmt::format("interpreter {}", interpreter.id)}));
   return all;
 }
 

@@ -27,6 +27,11 @@ class HeapWalk {
   HeapWalk(FrozenProcess& frozen, const WalkPlan& plan, const WalkOptions& options, Log& log)
       : frozen_(frozen), plan_(plan), options_(options), log_(log) {
     for (const char* name : kFieldNames) result_.graph.strings.add(name);
+    if (plan_.layout->frame.size == 0) return;
+    for (const PlannedThread& thread : plan_.threads) {
+      running_frames_.insert(running_frames_.end(), thread.frames.begin(), thread.frames.end());
+    }
+    std::sort(running_frames_.begin(), running_frames_.end());
   }
 
   WalkResult run() {
@@ -45,7 +50,8 @@ class HeapWalk {
  private:
   void restart() {
     host_ = std::make_unique<WalkHostState>(frozen_.memory(), *plan_.layout, result_.graph.strings, plan_.code_type,
-                                            plan_.subtype_traverse, options_.keep_edges, [this](std::uint64_t objects) {
+                                            plan_.subtype_traverse, running_frames_, options_.keep_edges,
+                                            [this](std::uint64_t objects) {
                                               log_.progress("walking objects", objects, 0);
                                               if (options_.cancelled && options_.cancelled()) {
                                                 throw Error(ExitCode::kGaveUp, "cancelled", "");
@@ -69,6 +75,7 @@ class HeapWalk {
   const WalkPlan& plan_;
   const WalkOptions& options_;
   Log& log_;
+  std::vector<std::uint64_t> running_frames_;  // ascending; none to 3.10
   std::unique_ptr<WalkHostState> host_;
   WalkResult result_;
 };
@@ -104,7 +111,7 @@ std::vector<std::uint64_t> HeapWalk::begin() {
 bool HeapWalk::walk_in_child() {
   std::optional<ChildWalker> walker;
   try {
-    walker.emplace(*frozen_.child(), frozen_.map(), *plan_.layout, plan_.code_type, *host_);
+    walker.emplace(*frozen_.child(), frozen_.map(), *plan_.layout, plan_.code_type, running_frames_, *host_);
   } catch (const Error& error) {
     log_.warning("structural_walk",
                  fmt::format("no code can run in the frozen child ({}): walking from outside", error.what()));
@@ -198,10 +205,10 @@ void HeapWalk::add_types() {
     graph.types.push_back(entry);
   }
   TypeEntry thread;
-  thread.name = graph.strings.add("<thread>");
+  thread.name = graph.strings.add("thread state");
   graph.types.push_back(thread);
   TypeEntry frame;
-  frame.name = graph.strings.add("<frame>");
+  frame.name = graph.strings.add("interpreter frame");
   graph.types.push_back(frame);
 }
 

@@ -1,5 +1,7 @@
 #include "snapshot/walk/structural_scan.h"
 
+#include <algorithm>
+
 #include "inject/walker/object_scan.h"
 #include "inject/walker/object_size.h"
 
@@ -39,8 +41,16 @@ class StructuralScan::Sink {
     if (name > 0xffffffff && addressable(name)) targets_.push_back(name);
   }
   void unnamed_part() { stream_.push_back(static_cast<std::uint64_t>(WordKind::kTraversed) << kEdgeKindShift); }
+  bool is_running(std::uint64_t frame) const {
+    return std::binary_search(scan_.running_frames_.begin(), scan_.running_frames_.end(), frame);
+  }
   bool is_code(std::uint64_t object) const {
     return scan_.memory_.try_read<std::uint64_t>(object + scan_.layout_.object.ob_type) == scan_.code_type_;
+  }
+  bool is_frame(std::uint64_t address) const {
+    if (!scan_.is_object(address)) return false;
+    const auto type = scan_.memory_.try_read<std::uint64_t>(address + scan_.layout_.object.ob_type);
+    return type && scan_.types_.resolve(*type).kind == TypeKind::kFrame;
   }
   bool is_plausible(std::uint64_t address) const { return scan_.is_object(address); }
 

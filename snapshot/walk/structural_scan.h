@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "attach/process_memory.h"
@@ -14,8 +15,10 @@ namespace memsnap {
 // tp_traverse failed at, and for whole heaps under --method stop and read.
 class StructuralScan {
  public:
-  StructuralScan(const ProcessMemory& memory, const HeapLayout& layout, TypeTable& types, std::uint64_t code_type)
-      : memory_(memory), layout_(layout), types_(types), code_type_(code_type) {}
+  // `running_frames`: addresses of the interpreter frames that threads run, ascending; outlives the scan.
+  StructuralScan(const ProcessMemory& memory, const HeapLayout& layout, TypeTable& types, std::uint64_t code_type,
+                 std::span<const std::uint64_t> running_frames)
+      : memory_(memory), layout_(layout), types_(types), code_type_(code_type), running_frames_(running_frames) {}
 
   // Appends the object's record to `stream` (walker_abi.h) and what it refers to to `targets`, weak references apart.
   // False when its header cannot be read or its type is none.
@@ -36,6 +39,7 @@ class StructuralScan {
   const HeapLayout& layout_;
   TypeTable& types_;
   std::uint64_t code_type_;
+  std::span<const std::uint64_t> running_frames_;
 };
 
 // A live object's count is small, or one of the immortal marks of 3.12 (2^32 - 1) and 3.14 (flags in the upper half).

@@ -11,13 +11,14 @@ constexpr std::uint64_t kFailuresOfAType = 3;
 }  // namespace
 
 WalkHostState::WalkHostState(const ProcessMemory& memory, const HeapLayout& layout, StringTable& strings,
-                             std::uint64_t code_type, std::uint64_t subtype_traverse, bool keep_edges,
+                             std::uint64_t code_type, std::uint64_t subtype_traverse,
+                             std::span<const std::uint64_t> running_frames, bool keep_edges,
                              std::function<void(std::uint64_t)> on_progress)
     : memory_(memory),
       layout_(layout),
       types_(memory, layout, strings),
       builder_(keep_edges),
-      scan_(memory, layout, types_, code_type),
+      scan_(memory, layout, types_, code_type, running_frames),
       subtype_traverse_(subtype_traverse),
       on_progress_(std::move(on_progress)) {}
 

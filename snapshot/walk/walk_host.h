@@ -27,7 +27,8 @@ class WalkHostState final : public WalkHost {
  public:
   // `subtype_traverse`: tp_traverse of classes made by a class statement, 0 when unknown.
   WalkHostState(const ProcessMemory& memory, const HeapLayout& layout, StringTable& strings, std::uint64_t code_type,
-                std::uint64_t subtype_traverse, bool keep_edges, std::function<void(std::uint64_t)> on_progress);
+                std::uint64_t subtype_traverse, std::span<const std::uint64_t> running_frames, bool keep_edges,
+                std::function<void(std::uint64_t)> on_progress);
 
   const TypeRecord& resolve(std::uint64_t type) override;
   std::span<const MemberRecord> members() const override { return types_.members(); }

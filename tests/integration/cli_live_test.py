@@ -32,6 +32,7 @@ for number, text in enumerate((RED, LINK, BIDI, LINES, C1, LONE)):
     kind = type(name, (), {"__module__": name})
     made.append([kind() for _ in range(3000)])
 PLANTED_TREE = {text: ["x" * 100000 + text] * 1 for text in (RED, LINK, BIDI, LINES, C1, LONE)}
+UNLIKE = {RED: bytes(300000), LINK: bytearray(290000), BIDI: [bytes(280000)], LINES: (bytes(270000),), C1: {1: bytes(260000)}}
 module = types.ModuleType(RED)
 module.kept = [bytes(200000)]
 sys.modules[LINK] = module

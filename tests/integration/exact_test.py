@@ -45,10 +45,10 @@ class Exact(harness.LiveTest):
 
     def compare(self, *variants):
         with zoo(self.count, *variants) as target:
-            target.say(b"r")  # once before: whatever is made at the first time is there already when it counts
+            target.say(b"r\n")  # once before: whatever is made at the first time is there already when it counts
             target.line()
             snapshot = self.snapshot(target.pid)
-            target.say(b"r")
+            target.say(b"r\n")
             answer = target.line().decode()
         self.assertTrue(answer.startswith("{"), answer.replace("\\n", "\n"))
         reference = {name: tuple(value) for name, value in json.loads(answer).items()}

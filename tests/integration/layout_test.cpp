@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +66,7 @@ class Child {
     ::dup2(output, 1);
     std::vector<std::string> words = command;
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     ::execvp(arguments[0], arguments.data());
@@ -75,7 +77,8 @@ class Child {
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
   }
-  Child(Child&&) = delete;
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
   pid_t pid() const { return pid_; }
 
  private:
@@ -325,11 +328,12 @@ std::string refusal(const std::vector<std::string>& command, const std::string& 
 }
 
 TEST(Layout, OlderReleasesAreRefusedByTheirNumber) {
-  const std::string home = std::getenv("HOME") != nullptr ? std::getenv("HOME") : "/root";
+  const char* home = std::getenv("HOME");
   std::size_t tried = 0;
   for (const char* version : {"2.7.18", "3.6.15", "3.7.16"}) {
     const std::string minor = std::string(version).substr(0, 3);
-    const std::string python = home + "/.pyenv/versions/" + version + "/bin/python" + minor;
+    const std::string python =
+        fmt::format("{}/.pyenv/versions/{}/bin/python{}", home != nullptr ? home : "/root", version, minor);
     if (::access(python.c_str(), X_OK) != 0) continue;
     ++tried;
     EXPECT_NE(refusal({python}, "import sys, time\nsys.stdout.write('ready 1\\n'); sys.stdout.flush(); time.sleep(600)")

@@ -12,6 +12,7 @@ Works on CPython 3.8 to 3.15. serve() is what the target waits in; a line of JSO
 import ctypes
 import datetime
 import gc
+import io
 import os
 import re
 import struct
@@ -20,10 +21,15 @@ import types
 
 # With the GIL held and without Python's own handlers: the child keeps the other threads' frames as they are.
 _fork = ctypes.PyDLL(None).fork
+_thread_dict = ctypes.pythonapi.PyThreadState_GetDict
+_thread_dict.restype = ctypes.py_object
+_read_memory = ctypes.CDLL(None).process_vm_readv
+_read_memory.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
 _WORD = 8
 _HAVE_GC = 1 << 14
 _HEAP_TYPE = 1 << 9
-_PREHEADER = (1 << 3 | 1 << 4) if sys.version_info >= (3, 12) else 0
+_STATIC_TYPE_SIZE = 400
+_PREHEADER = (1 << 3 | 1 << 4) if sys.version_info >= (3, 11) else 0
 
 _type_dict = type.__dict__["__dict__"].__get__
 _type_module = type.__dict__["__module__"].__get__
@@ -79,7 +85,14 @@ def _type_parts(cls):
         return [_type_base(cls)]
     parts = list(gc.get_referents(_type_dict(cls))) + [_type_mro(cls), _type_bases(cls), _type_base(cls)]
     if _type_flags(cls) & _HEAP_TYPE:
-        parts += [_type_name(cls), _type_qualname(cls)]
+        # {..., ht_name, ht_slots, ht_qualname, ...}: the slots' names are kept in a tuple of their own.
+        name, qualname = _type_name(cls), _type_qualname(cls)
+        for offset in range(_STATIC_TYPE_SIZE, type.__basicsize__ - 2 * _WORD, _WORD):
+            if _word(cls, offset) == id(name) and _word(cls, offset + 2 * _WORD) == id(qualname):
+                parts += [name, qualname] + _object_at(cls, offset + _WORD)
+                break
+        else:
+            raise LookupError("no slots in %r" % cls)
     return parts
 
 
@@ -144,6 +157,40 @@ def _frame_objects():
     return found
 
 
+def _readable(address, size):
+    """The bytes at an address that may be none."""
+    into = ctypes.create_string_buffer(size)
+    local, remote = (ctypes.c_size_t * 2)(ctypes.addressof(into), size), (ctypes.c_size_t * 2)(address, size)
+    done = _read_memory(os.getpid(), local, 1, remote, 1, 0)
+    return into.raw if done == size else None
+
+
+def _interned():
+    """Since 3.12 interned strings live as long as the interpreter: what its dict of them holds, whoever else does.
+
+    The dict is no one's but a field of the interpreter's state; it is known by its keys being its values.
+    """
+    if sys.version_info < (3, 12):
+        return []
+    state = ctypes.pythonapi.PyInterpreterState_Get
+    state.restype = ctypes.c_void_p
+    begin = state()
+    for page in range(begin & ~4095, begin + (1 << 20), 4096):
+        words = _readable(page, 4096)
+        if words is None:
+            break
+        for address in struct.unpack("<512Q", words):
+            if address % 16 or not 4096 < address < 1 << 47:
+                continue
+            head = _readable(address, 24)
+            if head is None or struct.unpack_from("<Q", head, 8)[0] != id(dict) or struct.unpack_from("<Q", head, 16)[0] < 500:
+                continue
+            found = ctypes.cast(address, ctypes.py_object).value
+            if all(key is value for key, value in found.items()):
+                return list(found)
+    raise LookupError("no dict of interned strings")
+
+
 def _closure(excluded):
     gc.disable()
     gc.unfreeze()  # get_objects() does not show the permanent generation
@@ -155,7 +202,11 @@ def _closure(excluded):
         frame = frame.f_back
     del frame
     todo += _frame_objects()
+    if sys.version_info < (3, 13):
+        todo.append(_thread_dict())  # of this thread: where threading.local() is kept
+    todo += _interned()
     seen = {}
+    sizes = {}
     handlers = {}
     get_referents, handler_of = gc.get_referents, _handler_of
     while todo:
@@ -166,6 +217,8 @@ def _closure(excluded):
                 continue
             seen[key] = obj
             fresh.append(obj)
+            if type(obj) is io.BytesIO:  # its size depends on whether somebody else refers to its buffer, as `todo` soon will
+                sizes[key] = sys.getsizeof(obj)
         todo = []
         for start in range(0, len(fresh), 10000):
             todo += get_referents(*fresh[start:start + 10000])
@@ -178,7 +231,7 @@ def _closure(excluded):
                 todo.append(kind)
             if handler is not None:
                 todo += handler(obj)
-    return seen
+    return seen, sizes
 
 
 def _handler_of(kind):
@@ -205,36 +258,36 @@ def _size_function(kind):
     return lambda obj: method(obj) + header
 
 
-def _measure(seen):
-    """{type name: [count, bytes]}, and one object a line for those who look for a difference."""
+def _measure(seen, sizes, objects_to):
+    """{type name: [count, bytes]}; for those who look for a difference, a file with a line for each object."""
     by_kind = {}
     functions = {}
-    for obj in seen.values():
+    listing = open(objects_to, "w") if objects_to else None
+    for key, obj in seen.items():
         kind = type(obj)
         entry = by_kind.get(kind)
         if entry is None:
             entry = by_kind[kind] = [0, 0]
             functions[kind] = _size_function(kind)
+        size = sizes[key] if key in sizes else functions[kind](obj)
         entry[0] += 1
-        entry[1] += functions[kind](obj)
-    return by_kind
+        entry[1] += size
+        if listing:
+            listing.write("%x %s %d\n" % (key, _name(kind), size))
+    totals = {}
+    for kind, (count, size) in by_kind.items():
+        entry = totals.setdefault(_name(kind), [0, 0])
+        entry[0] += count
+        entry[1] += size
+    return totals
 
 
 def _answer(excluded, out, objects_to):
     try:
-        seen = _closure(excluded)
-        totals = {}
-        for kind, (count, size) in _measure(seen).items():
-            entry = totals.setdefault(_name(kind), [0, 0])
-            entry[0] += count
-            entry[1] += size
+        found = _closure(excluded)
+        totals = _measure(found[0], found[1], objects_to)
         import json
         text = json.dumps(totals)
-        if objects_to:
-            with open(objects_to, "w") as listing:
-                for key, obj in seen.items():
-                    kind = type(obj)
-                    listing.write("%x %s %d\n" % (key, _name(kind), _size_function(kind)(obj)))
     except BaseException:
         import traceback
         text = traceback.format_exc().replace("\n", "\\n")
@@ -246,19 +299,20 @@ _OWN_CODE = (_frame_objects.__code__, _closure.__code__, _answer.__code__)
 
 
 def serve(objects_to=None):
-    """Waits for commands of one byte on standard input: r, answer with the reference; q, end."""
+    """Waits for commands of two bytes on standard input: r and newline, answer with the reference; q and newline, end."""
     read, write, fork, waitpid = os.read, os.write, _fork, os.waitpid
+    _interned()  # what ctypes makes and keeps at the first time is there from now on
     write(1, b"ready\n")
     command = pid = None
     while True:
-        command = read(0, 1)
-        if command == b"r":
+        command = read(0, 2)
+        if command == b"r\n":
             pid = fork()
             if pid == 0:
                 _answer({id(command): command}, 1, objects_to)
                 os._exit(0)
             if waitpid(pid, 0)[1]:
                 write(1, b"the child that looks at the heap died\n")
-        elif command == b"q" or not command:
+        elif command == b"q\n" or not command:
             os._exit(0)
         command = pid = None

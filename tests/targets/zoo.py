@@ -244,7 +244,7 @@ def data_base():
     connection = sqlite3.connect(":memory:")
     connection.row_factory = sqlite3.Row
     connection.execute("create table item (id integer, name text, price real)")
-    connection.executemany("insert into item values (?, ?, ?)", [(n, "item %d" % n, n / 3) for n in range(50)])
+    connection.executemany("insert into item values (?, ?, ?)", [(n, "item %d" % n, n / 3) for n in range(9)])
     rows = connection.execute("select * from item").fetchall()
     cursor = connection.execute("select id from item")
     cursor.fetchone()

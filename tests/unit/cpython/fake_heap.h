@@ -2,22 +2,19 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "attach/process_memory.h"
 #include "snapshot/cpython/object_reader.h"
 #include "snapshot/cpython/py_layout.h"
+#include "tests/unit/cpython/fake_arena.h"
 
 namespace memsnap {
 
-// A target that exists only in the test: one stretch of memory, in which it makes CPython objects of one release.
-class FakeHeap final : public ProcessMemory {
+// CPython objects of one release that exist only in the test.
+class FakeHeap final : public FakeArena {
  public:
-  static constexpr std::uint64_t kBegin = 0x100000;
-
   explicit FakeHeap(std::uint32_t version) : layout(layout_for(version)) {
     type = allocate(layout.type.heap_size);
     object = make_static_type("object", 0, 0);
@@ -33,30 +30,6 @@ class FakeHeap final : public ProcessMemory {
     function = make_static_type("function", object, kFlagHaveGc, 120);
   }
 
-  bool copy(std::uint64_t address, std::span<std::byte> out) const override {
-    if (address < kBegin || address - kBegin > bytes_.size() || out.size() > bytes_.size() - (address - kBegin)) {
-      return false;
-    }
-    std::memcpy(out.data(), bytes_.data() + (address - kBegin), out.size());
-    return true;
-  }
-
-  std::uint64_t allocate(std::size_t size) {
-    const std::uint64_t at = kBegin + used_;
-    used_ += (size + 31) / 16 * 16;
-    bytes_.resize((used_ + kPage - 1) / kPage * kPage);
-    return at;
-  }
-  template <typename T>
-  void put(std::uint64_t address, T value) {
-    std::memcpy(bytes_.data() + (address - kBegin), &value, sizeof(T));
-  }
-  std::uint64_t make_c_string(std::string_view value) {
-    const auto at = allocate(value.size() + 1);
-    std::memcpy(bytes_.data() + (at - kBegin), value.data(), value.size());
-    return at;
-  }
-
   std::uint64_t make_object(std::uint64_t of_type, std::size_t size) {
     const auto at = allocate(size);
     put(at + layout.object.ob_refcnt, std::uint64_t{1});
@@ -68,7 +41,7 @@ class FakeHeap final : public ProcessMemory {
     put(at + layout.text.length, std::uint64_t{ascii.size()});
     put(at + layout.text.state,
         1u << layout.text.kind_shift | 1u << layout.text.compact_shift | 1u << layout.text.ascii_shift);
-    std::memcpy(bytes_.data() + (at + layout.text.ascii_size - kBegin), ascii.data(), ascii.size());
+    put_bytes(at + layout.text.ascii_size, ascii);
     return at;
   }
   std::uint64_t make_integer(std::uint32_t value) {
@@ -143,8 +116,6 @@ class FakeHeap final : public ProcessMemory {
     }
   }
 
-  std::size_t size() const { return used_; }
-
   const HeapLayout& layout;
   std::uint64_t type = 0, object = 0, tuple = 0, text = 0, integer = 0, list = 0, dict = 0, function = 0;
 
@@ -157,10 +128,6 @@ class FakeHeap final : public ProcessMemory {
     put(at + layout.type.tp_base, base);
     put(at + layout.type.tp_flags, flags | kFlagReady);
   }
-
-  static constexpr std::size_t kPage = 4096;
-  std::size_t used_ = 0;
-  std::vector<std::byte> bytes_;
 };
 
 }  // namespace memsnap

@@ -78,7 +78,8 @@ TEST(GcLists, AThreadStoppedBetweenTwoStoresLeavesOneHalfLinked) {
 TEST(GcLists, DuringACollectionBackwardLinksHoldCounts) {
   Collector collector(672);
   collector.set_collecting();
-  for (const std::uint64_t number : {1ull, 2ull, 3ull}) collector.memory.put<std::uint64_t>(header(number) + 8, number << 2 | 2);
+  for (const std::uint64_t number : {1ull, 2ull, 3ull})
+    collector.memory.put<std::uint64_t>(header(number) + 8, number << 2 | 2);
   collector.memory.put(header(3), header(1));
 
   const auto lists = collector.find();

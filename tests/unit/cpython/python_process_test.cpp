@@ -36,6 +36,7 @@ class FakeImage final : public ElfImage {
 
 std::string refusal(const std::vector<FakeImage>& fakes, const FakeMemory& memory) {
   std::vector<std::unique_ptr<ElfImage>> images;
+  images.reserve(fakes.size());
   for (const FakeImage& fake : fakes) images.push_back(std::make_unique<FakeImage>(fake));
   try {
     find_python(42, images, memory);

@@ -7,6 +7,7 @@
 
 #include "report/info_report.h"
 #include "report/json_output.h"
+#include "report/process_report.h"
 #include "report/renderer.h"
 #include "report/snapshot_facts.h"
 #include "report/summary_report.h"
@@ -152,6 +153,45 @@ TEST(RendererGolden, PlantedTextIsHarmlessInInfoAndSnapshot) {
   expect_harmless(json);
   expect_golden("planted_info.txt", text);
   expect_golden("planted_info.json", json);
+}
+
+TEST(RendererGolden, PlantedTextIsHarmlessInPsAndDoctor) {
+  ProcessRow planted;
+  planted.pid = 4242;
+  planted.user = kRed;
+  planted.python = kC1;
+  planted.rss = 1406529536;
+  planted.age_seconds = 3 * 86400 + 4 * 3600;
+  planted.threads = 18;
+  planted.attach = "no: traced";
+  planted.reason = kBidi;
+  planted.container = kNotUtf8;
+  planted.name = kLink;
+  planted.command_line = kLines;
+  ProcessRow plain = planted;
+  plain.pid = 5110;
+  plain.user = "etl";
+  plain.python = "3.8.18";
+  plain.attach = "ok";
+  plain.container = "3f2a91c0d5b7e6a8";
+  plain.command_line = kCsv;
+  Diagnosis diagnosis;
+  diagnosis.checks = {{Verdict::kOk, "kernel", "kernel 6.1", ""},
+                      {Verdict::kBad, "tracer", std::string(kLink), std::string(kLines)},
+                      {Verdict::kNote, "state", std::string(kNotUtf8), "unseen without --fix-hints"}};
+  diagnosis.works = false;
+  diagnosis.conclusion = kBidi;
+  const Report list = make_process_list({planted, plain});
+  const Report checks = make_diagnosis(diagnosis, false);
+
+  const std::string text = rendered(TextRenderer({}), list) + rendered(TextRenderer({}), checks);
+  const std::string json = rendered(JsonRenderer(), list) + rendered(JsonRenderer(), checks);
+  const std::string csv = rendered(CsvRenderer(), list);
+
+  for (const std::string& output : {text, json, csv}) expect_harmless(output);
+  expect_golden("planted_processes.txt", text);
+  expect_golden("planted_processes.json", json);
+  expect_golden("planted_processes.csv", csv);
 }
 
 }  // namespace
