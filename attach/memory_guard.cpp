@@ -131,7 +131,7 @@ std::uint64_t predicted_child_memory(const FreezeCost& cost) {
 
 std::chrono::milliseconds predicted_pause(const FreezeCost& cost) {
   const std::uint64_t of_huge = cost.huge / kTableReach;
-  const double tables = static_cast<double>(cost.page_tables - std::min(cost.page_tables, of_huge));
+  const auto tables = static_cast<double>(cost.page_tables - std::min(cost.page_tables, of_huge));
   const double total = kPauseAtLeast + kPausePerPageTableMiB * tables / static_cast<double>(kMiB) +
                        kPausePerThread * static_cast<double>(cost.threads);
   return std::chrono::milliseconds(static_cast<std::int64_t>(total));

@@ -18,7 +18,8 @@ class MemoryImage final : public ProcessMemory {
  public:
   explicit MemoryImage(pid_t pid);
   ~MemoryImage() override;
-  MemoryImage(MemoryImage&&) = delete;
+  MemoryImage(const MemoryImage&) = delete;
+  MemoryImage& operator=(const MemoryImage&) = delete;
 
   // Gets the place for a mapping ready, so that taking it costs no page faults. While the process runs.
   void prepare(const Mapping& mapping);
