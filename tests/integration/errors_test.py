@@ -69,7 +69,7 @@ class Errors(harness.LiveTest):
         other = subprocess.Popen(["sleep", "100"])
         self.addCleanup(other.wait)
         self.addCleanup(other.kill)
-        self.refuse(other.pid, UNSUPPORTED, "not a? ?CPython|no CPython")
+        self.refuse(other.pid, UNSUPPORTED, "not Python")
 
     def test_old_versions_are_named(self):
         seen = 0
@@ -136,7 +136,7 @@ class Errors(harness.LiveTest):
     def test_disk_full(self):
         if os.getuid() != 0:
             self.skipTest("needs root, to mount a small disk")
-        script = 'mount -t tmpfs -o size=256k none "$1" && exec "$2" snapshot "$3" -o "$1/x.msnap" --min-free 0'
+        script = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" snapshot "$3" -o "$1/x.msnap" --min-free 0'
         with Target("big.py", 400000) as target:
             command = ["unshare", "--mount", "sh", "-c", script, "sh", str(self.folder), harness.MEMSNAP, str(target.pid)]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=harness.PATIENCE)
@@ -177,7 +177,8 @@ class Errors(harness.LiveTest):
                 print(command, process.returncode, out.strip(), err.strip(), file=sys.stderr)
                 self.assertIn(process.returncode, (0, NO_SUCH_PROCESS), err)
                 if process.returncode == 0:
-                    self.assertTrue(json.loads(out)["objects"] > 1000)
+                    answer = json.loads(out)
+                    self.assertTrue(answer["partial"] or answer["objects"] > 1000000, out)
                 if command == b"x":
                     self.assertEqual(5, target.process.wait(10))
 

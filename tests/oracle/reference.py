@@ -207,6 +207,10 @@ def _closure(excluded):
     todo += _interned()
     seen = {}
     sizes = {}
+    if sys.version_info < (3, 11):  # code that runs often gets a cache, and grows: the functions of this file, while they work
+        for obj in todo:
+            if type(obj) is types.FunctionType:
+                sizes[id(obj.__code__)] = sys.getsizeof(obj.__code__)
     handlers = {}
     get_referents, handler_of = gc.get_referents, _handler_of
     while todo:
