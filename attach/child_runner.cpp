@@ -30,10 +30,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kWatchEvery{20};
+constexpr milliseconds kWatchEvery{10};
 constexpr std::chrono::seconds kStopLimit{10};
-constexpr std::uint64_t kLastHeadroom = 16u << 20;  // below it the child is killed
-constexpr int kSystemCallStop = SIGTRAP | 0x80;     // with PTRACE_O_TRACESYSGOOD
+constexpr int kSystemCallStop = SIGTRAP | 0x80;  // with PTRACE_O_TRACESYSGOOD
 constexpr unsigned long long kNoCall = ~0ull;
 
 bool failed(std::int64_t result) { return result < 0 && result > -4096; }
@@ -65,13 +64,14 @@ ChildRunner::ChildRunner(const SameProgram& target, pid_t child, const Gadgets& 
 ChildRunner::~ChildRunner() { kill(); }
 
 void ChildRunner::watch(const std::stop_token& stop) {
+  const std::uint64_t least = last_headroom(limits_);
   std::mutex mutex;
   std::condition_variable_any changed;
   std::unique_lock lock(mutex);
   while (!changed.wait_for(lock, stop, kWatchEvery, [&] { return stop.stop_requested(); })) {
     // The child shares the target's descriptors: it must not keep its ports open when the target is gone.
     bool end = !target_.still();
-    if (!limits_.empty()) end = end || memory_headroom(limits_).value_or(~0ull) < kLastHeadroom;
+    if (!limits_.empty()) end = end || memory_headroom(limits_).value_or(~0ull) < least;
     if (end) ::kill(pid_, SIGKILL);  // not reaped yet, so the pid is still the child's
   }
 }

@@ -58,6 +58,8 @@ class ForkedProcess final : public FrozenProcess {
  public:
   ForkedProcess(const ProcessId& target, SameProgram program, LeftChild child, const Gadgets& gadgets)
       : target_(target), program_(std::move(program)), zombie_(child), gadgets_(gadgets), live_(child.pid) {}
+  ForkedProcess(const ForkedProcess&) = delete;
+  ForkedProcess& operator=(const ForkedProcess&) = delete;
   ~ForkedProcess() override {
     try {
       release();

@@ -17,13 +17,14 @@ namespace {
 constexpr std::uint64_t kKiB = 1u << 10;
 constexpr std::uint64_t kMiB = 1u << 20;
 constexpr std::uint64_t kFixedCost = 32 * kMiB;  // the walker's buffers and stacks
-constexpr std::uint64_t kNoLimit = 1ull << 62;   // v1 writes a huge number for "none"
-constexpr double kPauseAtLeast = 1;              // ms
-constexpr double kPausePerPageTableMiB = 15;     // ms; measured 9 to 23 with 4 KiB pages (tests/bench)
-constexpr double kPausePerThread = 0.05;         // ms
-constexpr std::uint64_t kTableReach = 512;       // a page table of 4 KiB maps 2 MiB
-constexpr std::uint64_t kBitmapShare = 128;      // the walker marks what it has visited
-constexpr std::uint64_t kCopiedShare = 16;       // one resident byte in so many is written while the child lives
+constexpr std::uint64_t kLastHeadroom = 16 * kMiB;
+constexpr std::uint64_t kNoLimit = 1ull << 62;  // v1 writes a huge number for "none"
+constexpr double kPauseAtLeast = 1;             // ms
+constexpr double kPausePerPageTableMiB = 15;    // ms; measured 9 to 23 with 4 KiB pages (tests/bench)
+constexpr double kPausePerThread = 0.05;        // ms
+constexpr std::uint64_t kTableReach = 512;      // a page table of 4 KiB maps 2 MiB
+constexpr std::uint64_t kBitmapShare = 128;     // the walker marks what it has visited
+constexpr std::uint64_t kCopiedShare = 16;      // one resident byte in so many is written while the child lives
 
 std::optional<std::uint64_t> read_number(const std::string& path) {
   std::ifstream file(path);
@@ -110,6 +111,12 @@ std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& lim
   return least;
 }
 
+std::uint64_t last_headroom(const std::vector<MemoryLimit>& limits) {
+  const bool kills_group =
+      std::any_of(limits.begin(), limits.end(), [](const MemoryLimit& limit) { return limit.kills_group; });
+  return kills_group ? 2 * kLastHeadroom : kLastHeadroom;
+}
+
 FreezeCost read_freeze_cost(pid_t pid) {
   FreezeCost cost;
   cost.resident = status_number(pid, "RssAnon", 10, status_number(pid, "VmRSS", 10, 0)) * kKiB;
@@ -124,7 +131,7 @@ std::uint64_t predicted_child_memory(const FreezeCost& cost) {
 
 std::chrono::milliseconds predicted_pause(const FreezeCost& cost) {
   const std::uint64_t of_huge = cost.huge / kTableReach;
-  const double tables = static_cast<double>(cost.page_tables - std::min(cost.page_tables, of_huge));
+  const auto tables = static_cast<double>(cost.page_tables - std::min(cost.page_tables, of_huge));
   const double total = kPauseAtLeast + kPausePerPageTableMiB * tables / static_cast<double>(kMiB) +
                        kPausePerThread * static_cast<double>(cost.threads);
   return std::chrono::milliseconds(static_cast<std::int64_t>(total));
@@ -142,8 +149,9 @@ void require_room(pid_t pid, std::chrono::milliseconds max_pause) {
                             pause.count(), max_pause.count()),
                 fmt::format("allow it with --max-pause {}ms", pause.count() * 2));
   }
-  const std::uint64_t need = predicted_child_memory(cost);
-  const auto below_limit = memory_headroom(memory_limits(pid));
+  const auto limits = memory_limits(pid);
+  const std::uint64_t need = predicted_child_memory(cost) + last_headroom(limits);
+  const auto below_limit = memory_headroom(limits);
   const std::uint64_t room = std::min(below_limit.value_or(~0ull), available_memory());
   if (room >= need) return;
   throw Error(ExitCode::kGaveUp,

@@ -26,6 +26,10 @@ std::vector<MemoryLimit> memory_limits(pid_t pid);
 // limit.
 std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& limits);
 
+// Below this headroom a frozen child is killed: the target's allocations come first. More where running out would kill
+// the whole group (memory.oom.group), whoever is marked to go first.
+std::uint64_t last_headroom(const std::vector<MemoryLimit>& limits);
+
 // What counts for a freeze, from /proc/PID/status: cheap, and no lock of the target's is held for it.
 struct FreezeCost {
   std::uint64_t resident = 0;     // private pages: those the child shares copy-on-write

@@ -12,8 +12,9 @@ namespace {
 
 constexpr std::uint64_t kPage = 4096;
 constexpr std::size_t kPiece = 1u << 20;
-constexpr std::size_t kEntries = 8192;        // of pagemap, read at once
-constexpr std::uint64_t kInUse = 3ull << 62;  // present or swapped (pagemap documentation)
+constexpr std::size_t kWindow = 32u << 20;           // whose pages are looked up at once
+constexpr std::uint64_t kMaxPrepared = 64ull << 30;  // above it is a reserve, hardly used
+constexpr std::uint64_t kInUse = 3ull << 62;         // present or swapped (pagemap documentation)
 
 }  // namespace
 
@@ -26,16 +27,16 @@ MemoryImage::~MemoryImage() {
 
 // Pages of anonymous memory that were never touched are zero, here too, without a copy: most of a reserved arena or
 // stack. Of a file's mapping every page counts.
-std::vector<MemoryImage::Run> MemoryImage::used_pages(const Mapping& mapping) const {
-  if (!page_map_ || mapping.inode != 0) return {{mapping.begin, mapping.end}};
+std::vector<MemoryImage::Run> MemoryImage::used_pages(const Mapping& mapping, Run window) const {
+  if (!page_map_ || mapping.inode != 0) return {window};
   std::vector<Run> runs;
-  std::vector<std::uint64_t> entries(std::min<std::size_t>(kEntries, mapping.size() / kPage));
-  for (std::uint64_t at = mapping.begin; at < mapping.end;) {
-    const std::size_t wanted = std::min<std::size_t>(entries.size(), (mapping.end - at) / kPage);
-    const ssize_t got =
-        ::pread(page_map_.get(), entries.data(), wanted * sizeof(entries[0]), static_cast<off_t>(at / kPage * 8));
-    if (got != static_cast<ssize_t>(wanted * sizeof(entries[0])) || wanted == 0) {
-      runs.push_back({at, mapping.end});
+  std::vector<std::uint64_t> entries(kWindow / kPage);
+  for (std::uint64_t at = window.begin; at < window.end;) {
+    const std::size_t wanted = std::min<std::size_t>(entries.size(), (window.end - at) / kPage);
+    const std::size_t size = wanted * sizeof(entries[0]);
+    const auto offset = static_cast<off_t>(at / kPage * sizeof(entries[0]));
+    if (::pread(page_map_.get(), entries.data(), size, offset) != static_cast<ssize_t>(size)) {
+      runs.push_back({at, window.end});
       break;
     }
     for (std::size_t i = 0; i < wanted; ++i, at += kPage) {
@@ -68,9 +69,9 @@ MemoryImage::Part* MemoryImage::place_for(const Mapping& mapping) {
 }
 
 void MemoryImage::prepare(const Mapping& mapping) {
-  const Part* const part = place_for(mapping);
+  const Part* const part = mapping.size() <= kMaxPrepared ? place_for(mapping) : nullptr;
   if (part == nullptr) return;
-  for (const Run& run : used_pages(mapping)) {
+  for (const Run& run : used_pages(mapping, {mapping.begin, mapping.end})) {
     for (std::uint64_t at = run.begin; at < run.end; at += kPage) part->bytes[at - part->begin] = std::byte{0};
   }
 }
@@ -88,12 +89,17 @@ bool MemoryImage::take(const Mapping& mapping, std::chrono::steady_clock::time_p
   const auto in_time = [&] { return std::chrono::steady_clock::now() < deadline; };
   Part* const part = in_time() ? place_for(mapping) : nullptr;
   if (part == nullptr) return false;
-  for (const Run& run : used_pages(mapping)) {
-    for (std::uint64_t at = run.begin; at < run.end; at += kPiece) {
-      if (!in_time()) return false;
-      copy_run(*part, {at, std::min<std::uint64_t>(run.end, at + kPiece)});
-      part->copied = std::min<std::uint64_t>(run.end, at + kPiece);
+  for (std::uint64_t window = mapping.begin; window < mapping.end; window += kWindow) {
+    const std::uint64_t window_end = std::min<std::uint64_t>(mapping.end, window + kWindow);
+    for (const Run& run : used_pages(mapping, {window, window_end})) {
+      for (std::uint64_t at = run.begin; at < run.end; at += kPiece) {
+        if (!in_time()) return false;
+        part->copied = std::min<std::uint64_t>(run.end, at + kPiece);
+        copy_run(*part, {at, part->copied});
+      }
     }
+    part->copied = window_end;
+    if (!in_time()) return window_end == mapping.end;
   }
   part->copied = part->end;
   return true;

@@ -18,7 +18,8 @@ class MemoryImage final : public ProcessMemory {
  public:
   explicit MemoryImage(pid_t pid);
   ~MemoryImage() override;
-  MemoryImage(MemoryImage&&) = delete;
+  MemoryImage(const MemoryImage&) = delete;
+  MemoryImage& operator=(const MemoryImage&) = delete;
 
   // Gets the place for a mapping ready, so that taking it costs no page faults. While the process runs.
   void prepare(const Mapping& mapping);
@@ -39,7 +40,7 @@ class MemoryImage final : public ProcessMemory {
     std::uint64_t begin, end;
   };
   Part* place_for(const Mapping& mapping);
-  std::vector<Run> used_pages(const Mapping& mapping) const;
+  std::vector<Run> used_pages(const Mapping& mapping, Run window) const;
   void copy_run(const Part& part, Run run) const;
 
   LiveMemory live_;

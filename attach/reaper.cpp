@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -50,9 +51,19 @@ bool is_reapable(pid_t pid) {
   return child && child->dead && child->exit_signal == 0;
 }
 
+// One that is marked and that nobody traces any more is dying, or should be.
 bool is_left_by_us(pid_t pid) {
-  const auto child = read_child(pid);
-  return child && child->dead && child->exit_signal == 0 && child->name == kChildName;
+  constexpr int kLooks = 200;
+  constexpr useconds_t kPause = 1000;
+  for (int look = 0; look < kLooks; ++look) {
+    const auto child = read_child(pid);
+    if (!child || child->exit_signal != 0 || child->name != kChildName) return false;
+    if (child->dead) return true;
+    if (status_number(pid, "TracerPid", 10, 1) != 0) return false;  // of a memsnap that is at work
+    ::kill(pid, SIGKILL);
+    ::usleep(kPause);
+  }
+  return false;
 }
 
 // By the kernel's list; where it was built without it, by the parent in every process's stat.

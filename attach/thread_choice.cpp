@@ -17,12 +17,10 @@
 namespace memsnap {
 namespace {
 
-using std::string_view_literals::operator""sv;
-
-constexpr std::string_view kSystemCall = "\x0f\x05\xc3"sv;  // syscall; ret
+constexpr std::string_view kSystemCall("\x0f\x05\xc3", 3);  // syscall; ret
 // mov $15, %rax; syscall, as glibc and musl have it, and with the short move
-constexpr std::array<std::string_view, 2> kSignalReturns = {"\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"sv,
-                                                            "\xb8\x0f\x00\x00\x00\x0f\x05"sv};
+constexpr std::array<std::string_view, 2> kSignalReturns = {std::string_view("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", 9),
+                                                            std::string_view("\xb8\x0f\x00\x00\x00\x0f\x05", 7)};
 constexpr std::size_t kMaxText = 64u << 20;
 constexpr std::uint64_t kCode64 = 0x33;  // cs of 64-bit code
 

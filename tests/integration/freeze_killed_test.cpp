@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <random>
 #include <string>
 #include <thread>
@@ -84,8 +86,12 @@ void kill_many_times(int threads, std::uint64_t kills) {
   }
 
   EXPECT_GT(left, 0) << "no kill came in the middle of a freeze: nothing was tested";
+  ForkedTarget::wait_until([&] {  // until the last one is dead
+    std::istringstream children(children_of(target.pid()));
+    return std::all_of(std::istream_iterator<pid_t>(children), {}, [](pid_t child) { return state_of(child) == 'Z'; });
+  });
   EXPECT_TRUE(freeze_now(target.pid())->release().empty());
-  ForkedTarget::wait_until([&] { return children_of(target.pid()).empty(); });
+  EXPECT_EQ(children_of(target.pid()), "");
   const std::string status = read_whole("/proc/" + std::to_string(target.pid()) + "/status");
   EXPECT_NE(status.find("SigBlk:\t0000000000000000"), std::string::npos) << status;
 }
