@@ -75,7 +75,7 @@ Report make_info(const SnapshotHeader& header, const FileFacts& file) {
                   {"totals", {totals_facts(header)}},
                   {"snapshot", {capture_facts(header)}}};
   std::vector<Line>& lines = report.headline;
-  lines.push_back(Line().name(file.path, Emphasis::kStrong));
+  lines.push_back(Line().text(file.path, Emphasis::kStrong));
   lines.push_back(row("kind").text(fmt::format("{}, strings {}{}, format {}", kind_name(header.kind),
                                                strings_name(header.strings, header.strings_prefix),
                                                header.redacted ? ", redacted" : "", file.format_version)));

@@ -194,7 +194,8 @@ Report make_snapshot_report(const SnapshotHeader& header, const std::optional<Sa
   report.facts.push_back({"left_behind", {texts(left_behind)}});
 
   Line line;
-  if (file) line.name(file->path, Emphasis::kStrong).text("   ");
+  // Never cut: a path is there to be copied.
+  if (file) line.text(file->path, Emphasis::kStrong).text("   ");
   line.count(header.objects).text(" objects   ").bytes(header.bytes).text(" in the target");
   if (file) line.text("   ").bytes(file->bytes).text(" on disk");
   report.headline = {line};

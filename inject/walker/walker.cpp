@@ -29,6 +29,8 @@ T* pointer(std::uint64_t address) {
   return reinterpret_cast<T*>(address);
 }
 
+constexpr std::uint64_t kFirstAddress = 4096;  // no page below it holds an object: a NULL link ends a list
+
 class Walk {
  public:
   explicit Walk(WalkerControl* control) : control_(control) {}
@@ -118,7 +120,8 @@ class Walk {
   }
 
   bool mapped(std::uint64_t address) const {
-    return (address & 7) == 0 && address >> 47 == 0 && pointer<std::uint64_t>(control_->directory)[address >> 30] != 0;
+    return address >= kFirstAddress && (address & 7) == 0 && address >> 47 == 0 &&
+           pointer<std::uint64_t>(control_->directory)[address >> 30] != 0;
   }
   bool addressable(std::uint64_t target) {
     if (target == 0) return false;

@@ -46,7 +46,7 @@ Report session_report(const Capture& capture) {
   }
   Line last;
   if (capture.file) {
-    last.text("saved ").name(capture.file->path, Emphasis::kStrong).text("  ").bytes(capture.file->bytes);
+    last.text("saved ").text(capture.file->path, Emphasis::kStrong).text("  ").bytes(capture.file->bytes);
     last.text("      next: memsnap tree, memsnap summary");
   } else {
     last.text("not saved");

@@ -15,9 +15,8 @@ namespace memsnap {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kQuietStart = std::chrono::seconds(1);  // work shorter than this draws nothing
+constexpr auto kQuietStart = std::chrono::seconds(1);  // a command shorter than this draws nothing
 constexpr auto kRedraw = std::chrono::milliseconds(100);
-constexpr auto kNewWork = std::chrono::seconds(3);  // silence after which the next report begins a new piece of work
 
 void write_all(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -46,7 +45,7 @@ std::string indented(std::string_view text) {
 
 }  // namespace
 
-StderrLog::StderrLog(int fd, const LogOptions& options) : fd_(fd), options_(options) {}
+StderrLog::StderrLog(int fd, const LogOptions& options) : fd_(fd), options_(options), began_(Clock::now()) {}
 
 StderrLog::~StderrLog() { clear_progress(); }
 
@@ -96,9 +95,7 @@ void StderrLog::write_line(std::string_view level, std::string_view event, std::
 void StderrLog::progress(std::string_view what, unsigned long long done, unsigned long long total) {
   if (!options_.terminal || options_.quiet || options_.json) return;
   const auto now = Clock::now();
-  if (work_began_ == Clock::time_point() || now - last_seen_ > kNewWork) work_began_ = now;
-  last_seen_ = now;
-  if (now - work_began_ < kQuietStart || now - last_drawn_ < kRedraw) return;
+  if (now - began_ < kQuietStart || now - last_drawn_ < kRedraw) return;
   last_drawn_ = now;
   std::string text = printable(what) + ' ' + count_text(done);
   if (total != 0) {

@@ -45,9 +45,8 @@ class StderrLog final : public Log {
   int fd_;
   LogOptions options_;
   pid_t pid_ = 0;
-  std::chrono::steady_clock::time_point work_began_;
+  std::chrono::steady_clock::time_point began_;
   std::chrono::steady_clock::time_point last_drawn_;
-  std::chrono::steady_clock::time_point last_seen_;
   bool progress_shown_ = false;
 };
 

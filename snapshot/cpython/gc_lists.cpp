@@ -147,16 +147,6 @@ std::optional<GcLists> scan_gc_lists(const ProcessMemory& memory, std::uint64_t 
   return std::nullopt;
 }
 
-std::vector<std::uint64_t> find_list_heads(const ProcessMemory& memory, std::uint64_t begin, std::uint64_t end) {
-  std::vector<std::uint64_t> heads;
-  for (std::uint64_t part = begin; part < end; part += kLargestState - kHeaderSize) {
-    const Window window(memory, part, std::min(end, part + kLargestState));
-    for (std::uint64_t offset = 0; offset + kHeaderSize <= window.size(); offset += 4)
-      if (!window.is_empty(offset) && window.ring(offset) >= Ring::kOneSided) heads.push_back(window.address(offset));
-  }
-  return heads;
-}
-
 std::vector<GcLists> find_gc_lists(const ProcessMemory& memory, const PythonProcess& python,
                                    const std::vector<InterpreterState>& interpreters) {
   const HeapLayout& layout = python.layout;

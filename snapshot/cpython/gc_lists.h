@@ -27,10 +27,6 @@ std::vector<GcLists> find_gc_lists(const ProcessMemory& memory, const PythonProc
 std::optional<GcLists> scan_gc_lists(const ProcessMemory& memory, std::uint64_t begin, std::uint64_t end,
                                      std::uint64_t generation_size, bool lenient);
 
-// Heads of lists with objects in them, in memory that is no object's: while it runs, a collector keeps some on its
-// stack.
-std::vector<std::uint64_t> find_list_heads(const ProcessMemory& memory, std::uint64_t begin, std::uint64_t end);
-
 struct TrackedWalk {
   std::uint64_t objects = 0;
   bool complete = false;  // false: a link was unreadable or absurd, or the list ran in circles

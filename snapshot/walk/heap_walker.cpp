@@ -12,6 +12,7 @@
 
 #include "attach/base/error.h"
 #include "inject/control/child_walker.h"
+#include "snapshot/cpython/gc_lists.h"
 #include "snapshot/walk/orphan_ranges.h"
 #include "snapshot/walk/walk_host.h"
 
@@ -20,7 +21,6 @@ namespace {
 
 constexpr std::uint64_t kLargestOrphan = 1u << 30;  // bytes
 constexpr std::size_t kMaxRounds = 1000;            // of failed objects that lead to more failed objects
-constexpr std::uint64_t kMaxListed = 1u << 31;      // nodes of a collector's list, walked from outside
 
 class HeapWalk {
  public:
@@ -63,7 +63,6 @@ class HeapWalk {
   bool walk_in_child();
   void settle(ChildWalker& walker);
   void walk_outside();
-  void follow_list(std::uint64_t head, std::vector<std::uint64_t>& seeds) const;
   void finish();
   void add_types();
   void add_roots();
@@ -151,22 +150,11 @@ void HeapWalk::settle(ChildWalker& walker) {
   result_.partial = true;
 }
 
-void HeapWalk::follow_list(std::uint64_t head, std::vector<std::uint64_t>& seeds) const {
-  std::uint64_t node = head;
-  std::uint64_t mark = 0;  // Brent: a cycle that does not include the head ends at the mark
-  for (std::uint64_t steps = 1; steps < kMaxListed; ++steps) {
-    const auto next = frozen_.memory().try_read<std::uint64_t>(node);
-    if (!next) return;
-    node = *next & ~3ull;
-    if (node == head || node == mark || node == 0 || (node & 7) != 0) return;
-    if ((steps & (steps - 1)) == 0) mark = node;
-    seeds.push_back(node + 16);
-  }
-}
-
 void HeapWalk::walk_outside() {
   std::vector<std::uint64_t> seeds = begin();
-  for (const std::uint64_t head : plan_.gc_heads) follow_list(head, seeds);
+  for (const std::uint64_t head : plan_.gc_heads) {
+    for_each_tracked(frozen_.memory(), head, [&](std::uint64_t object) { seeds.push_back(object); });
+  }
   while (!seeds.empty()) {
     host_->walk_structurally(std::move(seeds));
     seeds = host_->take_new_static_types();

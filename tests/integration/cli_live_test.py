@@ -307,11 +307,13 @@ class Streams(harness.LiveTest):
                 self.assertNotIn("not built yet", memsnap("attach", target.pid, "--no-save", *quiet).err)
 
     def test_progress_is_drawn_on_a_terminal_only(self):
-        with Target("big.py", 3000000) as target:
+        with Target("big.py", 8000000) as target:
             self.assertNotIn("\r", memsnap("snapshot", target.pid, "-o", self.file_name()).err)
             status, seen = run_in_terminal("snapshot", target.pid, "-o", self.file_name())
             self.assertEqual(0, status, seen)
             self.assertIn("\x1b[K", seen)
+        with Target(WAIT) as target:
+            self.assertNotIn("\x1b[K", run_in_terminal("snapshot", target.pid, "-o", self.file_name())[1])
 
     def test_signals_end_it_and_leave_the_target_as_it_was(self):
         with Target("big.py", 4000000) as target:

@@ -101,19 +101,6 @@ TEST(GcLists, NoRingsAreAnErrorThatNamesTheInterpreter) {
   }
 }
 
-TEST(GcLists, AHeadOnACollectorsStackIsFound) {
-  FakeMemory memory;
-  constexpr std::uint64_t kStack = 0x7f000000;
-  memory.map(kStack, 4096);
-  memory.map(kHeap, kHeapSize);
-  link(memory, {kStack + 128, header(1), header(2)});
-  link(memory, {kStack + 256});                        // empty: nothing to find
-  memory.put<std::uint64_t>(kStack + 512, header(1));  // a pointer to an object is no head
-  memory.put<std::uint64_t>(kStack + 520, header(2));
-
-  EXPECT_EQ(find_list_heads(memory, kStack, kStack + 4096), std::vector<std::uint64_t>{kStack + 128});
-}
-
 std::vector<std::uint64_t> walked(const FakeMemory& memory, std::uint64_t head, bool complete) {
   std::vector<std::uint64_t> objects;
   const TrackedWalk walk = for_each_tracked(memory, head, [&](std::uint64_t object) { objects.push_back(object); });
