@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "attach/base/error.h"
+#include "attach/preflight.h"
 
 namespace memsnap {
 namespace {
@@ -62,8 +63,7 @@ std::string read_file(pid_t pid, const char* name) {
   if (!file || text.str().empty()) {
     const int error = file ? 0 : errno;
     if (error == EACCES || error == EPERM) {
-      throw Error(ExitCode::kNoPermission, fmt::format("cannot read {}: {}", path, std::strerror(error)),
-                  "run as root or as the process's user");
+      throw permission_error(pid, error);
     }
     if (::access(fmt::format("/proc/{}", pid).c_str(), F_OK) == 0) {
       throw Error(ExitCode::kUnsupported,
@@ -118,7 +118,10 @@ MemoryUse read_memory_use(pid_t pid) {
   std::string text;
   try {
     text = read_file(pid, "smaps_rollup");
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kNoSuchProcess ||
+        ::access(fmt::format("/proc/{}/smaps_rollup", pid).c_str(), F_OK) == 0)
+      throw;
     text = read_file(pid, "smaps");  // before Linux 4.14
   }
   MemoryUse use;

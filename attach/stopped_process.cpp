@@ -17,6 +17,7 @@
 #include <string>
 
 #include "attach/base/error.h"
+#include "attach/preflight.h"
 #include "attach/registers.h"
 
 namespace memsnap {
@@ -44,9 +45,7 @@ bool is_group_stop(int status) {
     throw Error(ExitCode::kBusy, fmt::format("process {} is already traced by pid {}", pid, tracer),
                 "wait until it is done, or read without stopping: --method read");
   }
-  throw Error(
-      ExitCode::kNoPermission, fmt::format("cannot attach to thread {} of {}: {}", tid, pid, std::strerror(error)),
-      "run as root or as the process's user; in a container add CAP_SYS_PTRACE; check kernel.yama.ptrace_scope");
+  throw permission_error(pid, error);
 }
 
 }  // namespace

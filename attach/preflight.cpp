@@ -1,0 +1,124 @@
+#include "attach/preflight.h"
+
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cctype>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+namespace memsnap {
+namespace {
+
+constexpr std::size_t kContainerId = 64;
+constexpr std::size_t kShownId = 12;
+
+std::string read_all(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::string status_field(const std::string& status, const std::string& key) {
+  const std::size_t at = ("\n" + status).find("\n" + key + ":");
+  if (at == std::string::npos) return "";
+  const std::size_t begin = status.find_first_not_of(" \t", at + key.size() + 1);
+  return begin == std::string::npos ? "" : status.substr(begin, status.find('\n', begin) - begin);
+}
+
+std::string user_name(uid_t uid) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> buffer{};
+  const bool known = ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr;
+  return known ? found->pw_name : std::to_string(uid);
+}
+
+std::string container_id(const std::string& cgroups) {
+  std::size_t run = 0;
+  for (std::size_t i = 0; i < cgroups.size(); ++i) {
+    run = std::isxdigit(static_cast<unsigned char>(cgroups[i])) != 0 ? run + 1 : 0;
+    if (run == kContainerId) return cgroups.substr(i + 1 - kContainerId, kContainerId);
+  }
+  return "";
+}
+
+// The inode that names a namespace; 0 when it may not be read.
+std::uint64_t namespace_of(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+}  // namespace
+
+AccessFacts read_access_facts(pid_t pid) {
+  AccessFacts facts;
+  const std::string ours = read_all("/proc/self/status");
+  const std::string theirs = read_all(fmt::format("/proc/{}/status", pid));
+  facts.our_uid = ::geteuid();
+  facts.target_uid = static_cast<uid_t>(std::strtoul(status_field(theirs, "Uid").c_str(), nullptr, 10));
+  facts.capable = (std::strtoull(status_field(ours, "CapEff").c_str(), nullptr, 16) >> CAP_SYS_PTRACE & 1) != 0;
+  facts.yama_scope = std::atoi(read_all("/proc/sys/kernel/yama/ptrace_scope").c_str());
+  struct stat folder {};
+  if (::stat(fmt::format("/proc/{}", pid).c_str(), &folder) == 0) facts.dumpable = folder.st_uid == facts.target_uid;
+  const std::uint64_t space = namespace_of(fmt::format("/proc/{}/ns/user", pid));
+  facts.same_user_namespace = space == 0 || space == namespace_of("/proc/self/ns/user");
+  facts.filtered = status_field(ours, "Seccomp") == "2";
+  facts.name = status_field(theirs, "Name");
+  facts.user = user_name(facts.target_uid);
+  facts.container = container_id(read_all(fmt::format("/proc/{}/cgroup", pid)));
+  return facts;
+}
+
+std::vector<std::string> refusal_reasons(const AccessFacts& facts) {
+  std::vector<std::string> reasons;
+  if (!facts.capable && facts.our_uid != facts.target_uid) {
+    reasons.push_back(fmt::format("it belongs to user {}, and memsnap does not have CAP_SYS_PTRACE", facts.user));
+  }
+  if (!facts.capable && facts.yama_scope == 1)
+    reasons.emplace_back("kernel.yama.ptrace_scope is 1: only a parent may attach");
+  if (!facts.capable && facts.yama_scope == 2)
+    reasons.emplace_back("kernel.yama.ptrace_scope is 2: CAP_SYS_PTRACE is needed");
+  if (facts.yama_scope >= 3)
+    reasons.emplace_back("kernel.yama.ptrace_scope is 3: nobody may attach until the next boot");
+  if (!facts.capable && !facts.dumpable) {
+    reasons.emplace_back("it is not dumpable (prctl PR_SET_DUMPABLE, or a set-uid program): CAP_SYS_PTRACE is needed");
+  }
+  if (!facts.same_user_namespace)
+    reasons.emplace_back("it is in another user namespace, where our capabilities do not count");
+  if (facts.filtered) reasons.emplace_back("memsnap runs under a seccomp filter, which may forbid ptrace");
+  if (reasons.empty())
+    reasons.emplace_back("a security module (AppArmor, SELinux) or a limit of the kernel forbids it");
+  return reasons;
+}
+
+std::vector<std::string> refusal_hints(const AccessFacts& facts, pid_t pid) {
+  std::vector<std::string> hints;
+  if (facts.yama_scope < 3 && !facts.capable) hints.emplace_back("run it as root, or as a user with CAP_SYS_PTRACE");
+  if (!facts.container.empty() && facts.filtered) {
+    hints.emplace_back("docker run --cap-add SYS_PTRACE --pid container:" + facts.container.substr(0, kShownId) +
+                       " ...");
+    hints.emplace_back("kubectl debug -it POD --target=CONTAINER --profile=sysadmin --image=...");
+  }
+  hints.push_back(fmt::format("more: memsnap doctor {}", pid));
+  return hints;
+}
+
+Error permission_error(pid_t pid, int error) {
+  const AccessFacts facts = read_access_facts(pid);
+  std::string hint;
+  for (const auto& lines : {refusal_reasons(facts), refusal_hints(facts, pid)}) {
+    for (const std::string& line : lines) hint += (hint.empty() ? "" : "\n") + line;
+  }
+  return {ExitCode::kNoPermission,
+          fmt::format("cannot attach to {} ({}, user {}): {}", pid, facts.name, facts.user, std::strerror(error)),
+          hint};
+}
+
+}  // namespace memsnap
