@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 
 #include "attach/base/error.h"
@@ -131,13 +133,16 @@ void ChildWalker::find_orphans(std::span<const AddressRange> ranges) {
 
 void ChildWalker::use_buffer(std::size_t index) {
   buffer_ = index;
+  taken_ = buffers_[index];
   set(&WalkerControl::out, buffers_[index]);
   set(&WalkerControl::out_end, buffers_[index] + kBufferBytes);
 }
 
-void ChildWalker::drain(std::size_t buffer, std::uint64_t end) {
-  const std::uint64_t begin = buffers_[buffer];
-  if (end < begin || end > begin + kBufferBytes) throw Error(ExitCode::kInternal, "the walker's buffer is damaged", "");
+void ChildWalker::drain(std::uint64_t begin, std::uint64_t end) {
+  const bool inside = std::any_of(std::begin(buffers_), std::end(buffers_), [&](std::uint64_t buffer) {
+    return begin >= buffer && end >= begin && end <= buffer + kBufferBytes;
+  });
+  if (!inside) throw Error(ExitCode::kInternal, "the walker's buffer is damaged", "");
   scratch_.resize((end - begin) / 8);
   if (!memory_.copy(begin, std::as_writable_bytes(std::span(scratch_)))) {
     throw Error(ExitCode::kInternal, "the walker's buffer cannot be read: was the frozen child killed?", "");
@@ -151,7 +156,7 @@ void ChildWalker::run() {
   std::optional<FullBuffer> full;
   for (;;) {
     child_.resume_async();
-    if (full) drain(full->index, full->end);  // while the child fills the other one
+    if (full) drain(full->begin, full->end);  // while the child fills the other one
     full.reset();
     const ChildStop stop = child_.wait(kSlice);
     if (stop.kind == ChildStop::Kind::kTrap) {
@@ -159,8 +164,10 @@ void ChildWalker::run() {
     } else if (stop.kind != ChildStop::Kind::kDeadline || out_of_time()) {
       handle_failure(stop);
     } else {
-      drain(buffer_, read_control().out);
-      use_buffer(buffer_);
+      // Stopped anywhere, perhaps with a copy of `out` in a register: what is there is taken, nothing is changed.
+      const std::uint64_t end = read_control().out;
+      drain(taken_, end);
+      taken_ = end;
     }
   }
 }
@@ -178,11 +185,11 @@ bool ChildWalker::handle_trap(std::optional<FullBuffer>* full) {
         handle_failure({.kind = ChildStop::Kind::kDeadline});
         return true;
       }
-      *full = FullBuffer{buffer_, now.out};
+      *full = FullBuffer{taken_, now.out};
       use_buffer(1 - buffer_);
       return true;
     case WalkerTrap::kDone:
-      drain(buffer_, now.out);
+      drain(taken_, now.out);
       use_buffer(buffer_);
       return false;
     default:
@@ -195,7 +202,7 @@ bool ChildWalker::handle_trap(std::optional<FullBuffer>* full) {
 bool ChildWalker::out_of_time() {
   const WalkerControl now = read_control();
   const auto time = steady_clock::now();
-  const std::uint64_t emitted = drained_ + (now.out - buffers_[buffer_]);
+  const std::uint64_t emitted = drained_ + (now.out - taken_);
   if (now.current != last_.current || now.progress != last_.progress) object_began_ = time;
   if (now.progress != last_.progress || emitted != last_emitted_ || now.current != last_.current) last_change_ = time;
   last_ = now;
@@ -212,7 +219,7 @@ void ChildWalker::handle_failure(const ChildStop& stop) {
                 "its memory limit may be too near; try --kind types, or --method stop");
   }
   WalkerControl now = read_control();
-  drain(buffer_, now.out);
+  drain(taken_, now.out);
   const auto phase = static_cast<WalkerPhase>(now.phase);
   if (now.current != 0) {
     const std::uint64_t abandoned = static_cast<std::uint64_t>(WordKind::kAbandoned) << kEdgeKindShift;

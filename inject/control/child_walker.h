@@ -48,7 +48,7 @@ class ChildWalker {
  private:
   static constexpr std::size_t kBufferBytes = 4u << 20;
   struct FullBuffer {
-    std::size_t index = 0;
+    std::uint64_t begin = 0;
     std::uint64_t end = 0;
   };
 
@@ -64,7 +64,7 @@ class ChildWalker {
   void put_type(const TypeRecord& record);
   void grow_types();
   void use_buffer(std::size_t index);
-  void drain(std::size_t buffer, std::uint64_t end);
+  void drain(std::uint64_t begin, std::uint64_t end);
   WalkerControl read_control() const;
   template <class T>
   void set(T WalkerControl::*field, T value);
@@ -77,6 +77,7 @@ class ChildWalker {
   std::uint64_t stack_top_ = 0;
   std::uint64_t buffers_[2] = {};
   std::size_t buffer_ = 0;
+  std::uint64_t taken_ = 0;  // up to where the stream in this buffer was drained
   std::uint64_t types_ = 0;
   std::vector<TypeRecord> table_;  // the same slots as the child's table
   std::size_t type_count_ = 0;
