@@ -12,6 +12,7 @@
 #include "report/cli/option_values.h"
 #include "report/cli/report_command.h"
 #include "report/cli/value_types.h"
+#include "report/cli/version.h"
 #include "report/text_layout.h"
 #include "snapshot/store/snapshot_file.h"
 
@@ -141,7 +142,8 @@ Capture Capturer::take(const Candidate& target) const {
     require_writable(path, force_, option_value<SizeOrPercent>(options, "min-free"));
   }
   Capture capture{take_snapshot(request_for(target.pid), invocation_.log), std::nullopt};
-  const SnapshotHeader& header = capture.result.snapshot.header;
+  SnapshotHeader& header = capture.result.snapshot.header;
+  header.tool_version = version_number();
   if (option_flag(options, "require-complete") && (header.partial || !header.consistent)) {
     throw Error(ExitCode::kGaveUp,
                 header.partial ? "the snapshot is partial, and --require-complete was given"

@@ -19,8 +19,7 @@
 namespace memsnap {
 namespace {
 
-constexpr std::uint64_t kLargestOrphan = 1u << 30;  // bytes
-constexpr std::size_t kMaxRounds = 1000;            // of failed objects that lead to more failed objects
+constexpr std::size_t kMaxRounds = 1000;  // of failed objects that lead to more failed objects
 
 class HeapWalk {
  public:
@@ -238,7 +237,8 @@ void HeapWalk::count_orphans() {
   for (const std::uint64_t object : host_->builder().orphans()) {
     if (host_->builder().find(object) != kNoNode) continue;
     const auto size = host_->scan().size_of(object);
-    if (!size || *size > kLargestOrphan) continue;  // the remains of a freed object
+    const Mapping* const mapping = frozen_.map().find(object);
+    if (!size || mapping == nullptr || *size > mapping->end - object) continue;  // the remains of a freed object
     ++result_.orphans;
     result_.orphan_bytes += *size;
   }
