@@ -6,6 +6,7 @@
 #include <gelf.h>
 #include <libelf.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -21,8 +22,10 @@ namespace {
 
 constexpr std::size_t kMaxProgramHeaders = 256;
 constexpr std::size_t kMaxDynamic = 4096;
-constexpr std::size_t kMaxChain = 1u << 20;  // symbols looked at for one name
-constexpr std::size_t kMaxName = 256;        // a symbol's name
+constexpr std::size_t kMaxChain = 1u << 14;          // symbols looked at for one name
+constexpr std::size_t kMaxFileSymbols = 1u << 20;    // of .symtab
+constexpr std::uint64_t kMaxSection = 256ull << 20;  // read from a file, which may be sparse and claim any size
+constexpr std::size_t kMaxName = 256;                // a symbol's name
 constexpr std::size_t kMaxNote = 4096;
 
 std::string hex(const std::byte* bytes, std::size_t size) {
@@ -71,7 +74,9 @@ class LoadedImage final : public ElfImage {
   LoadedImage(pid_t pid, const Mapping& first, const ProcessMemory& memory)
       : pid_(pid), first_(first), memory_(memory) {}
 
-  bool parse() {
+  // False for what is no ELF object, and for a file that is only mapped to be read.
+
+  bool parse(const MemoryMap& map) {
     const auto header = memory_.try_read<Elf64_Ehdr>(first_.begin);
     if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return false;
     is_64_bit_ = header->e_ident[EI_CLASS] == ELFCLASS64 && header->e_machine == EM_X86_64;
@@ -79,8 +84,9 @@ class LoadedImage final : public ElfImage {
     if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum > kMaxProgramHeaders) return false;
     program_headers_.resize(header->e_phnum);
     const auto bytes = std::as_writable_bytes(std::span(program_headers_));
-    if (!memory_.copy(first_.begin + header->e_phoff, bytes)) return false;
+    if (!memory_.copy(address_of_offset(map, header->e_phoff), bytes)) return false;
     position_ = header->e_type == ET_DYN ? first_.begin - lowest_address() : 0;
+    if (!is_loaded(map)) return false;
     for (const Elf64_Phdr& program : program_headers_) read_segment(program);
     return true;
   }
@@ -116,6 +122,36 @@ class LoadedImage final : public ElfImage {
       if (program.p_type == PT_LOAD) lowest = std::min<std::uint64_t>(lowest, program.p_vaddr & ~0xfffull);
     }
     return lowest == ~0ull ? 0 : lowest;
+  }
+
+  bool is_same_file(const Mapping& mapping) const {
+    return mapping.inode == first_.inode && mapping.device == first_.device;
+  }
+
+  // patchelf moves the program headers to the end of the file, which is not as far from the begin in memory.
+  std::uint64_t address_of_offset(const MemoryMap& map, std::uint64_t offset) const {
+    if (offset < first_.size()) return first_.begin + offset;
+    for (const Mapping& mapping : map.mappings()) {
+      if (mapping.begin < first_.end || !is_same_file(mapping)) continue;
+      if (mapping.offset == 0) break;  // the same file once more
+      if (offset >= mapping.offset && offset - mapping.offset < mapping.size())
+        return mapping.begin + (offset - mapping.offset);
+    }
+    return first_.begin + offset;
+  }
+
+  // Whether the segments are where a loader puts them. A debugger's or a profiler's mapping of a whole file is not: its
+  // symbols would be taken for those of the real one. A segment that was replaced by anonymous memory is let pass.
+  bool is_loaded(const MemoryMap& map) const {
+    if (position_ + lowest_address() != first_.begin) return false;
+    for (const Elf64_Phdr& program : program_headers_) {
+      if (program.p_type != PT_LOAD || program.p_filesz == 0) continue;
+      const std::uint64_t address = position_ + program.p_vaddr;
+      const Mapping* const mapping = map.find(address);
+      if (mapping == nullptr || ((program.p_flags & PF_X) != 0 && !mapping->executable)) return false;
+      if (is_same_file(*mapping) && mapping->offset + (address - mapping->begin) != program.p_offset) return false;
+    }
+    return true;
   }
 
   void read_segment(const Elf64_Phdr& program) {
@@ -219,6 +255,8 @@ class LoadedImage final : public ElfImage {
       const FileDescriptor place(::open(path.c_str(), O_PATH | O_CLOEXEC));
       struct stat status {};
       if (!place || ::fstat(place.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+      // What lies at the path by now may be another file; without a build id only the inode can say so.
+      if (build_id_.empty() && &path == &paths.back() && status.st_ino != first_.inode) continue;
       FileDescriptor file(
           ::open(fmt::format("/proc/self/fd/{}", place.get()).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
       if (file) return file;
@@ -230,16 +268,33 @@ class LoadedImage final : public ElfImage {
   void load_file() const {
     if (std::exchange(file_loaded_, true)) return;
     const FileDescriptor file = open_file();
-    if (!file || elf_version(EV_CURRENT) == EV_NONE) return;
+    if (!file || !has_modest_header(file.get()) || elf_version(EV_CURRENT) == EV_NONE) return;
     // Not mapped: a file cut short meanwhile would be a SIGBUS here.
     Elf* const elf = elf_begin(file.get(), ELF_C_READ, nullptr);
     if (elf == nullptr) return;
     std::size_t names = 0;
-    if (elf_getshdrstrndx(elf, &names) == 0 && file_build_id(elf) == build_id_) {
+    if (has_modest_sections(elf) && elf_getshdrstrndx(elf, &names) == 0 && file_build_id(elf) == build_id_) {
       for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;)
         read_section(elf, section, names);
     }
     elf_end(elf);
+  }
+
+  // libelf allocates for as many sections as are claimed, and 2^32 can be where the count is not in the header.
+  static bool has_modest_header(int file) {
+    Elf64_Ehdr header{};
+    return ::pread(file, &header, sizeof(header), 0) == sizeof(header) && header.e_shnum != 0;
+  }
+
+  // It allocates what a section claims to hold, too.
+  static bool has_modest_sections(Elf* elf) {
+    for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
+      GElf_Shdr header{};
+      if (gelf_getshdr(section, &header) == nullptr) return false;
+      const bool is_read = header.sh_type == SHT_SYMTAB || header.sh_type == SHT_STRTAB || header.sh_type == SHT_NOTE;
+      if (is_read && header.sh_size > kMaxSection) return false;
+    }
+    return true;
   }
 
   static std::string file_build_id(Elf* elf) {
@@ -263,7 +318,7 @@ class LoadedImage final : public ElfImage {
     }
     if (header.sh_type != SHT_SYMTAB || header.sh_entsize == 0) return;
     Elf_Data* const data = elf_getdata(section, nullptr);
-    for (std::size_t i = 0; data != nullptr && i < header.sh_size / header.sh_entsize && i < kMaxChain; ++i) {
+    for (std::size_t i = 0; data != nullptr && i < header.sh_size / header.sh_entsize && i < kMaxFileSymbols; ++i) {
       GElf_Sym symbol{};
       if (gelf_getsym(data, static_cast<int>(i), &symbol) == nullptr || symbol.st_shndx == SHN_UNDEF) continue;
       const char* const text = elf_strptr(elf, header.sh_link, symbol.st_name);
@@ -297,7 +352,7 @@ std::vector<std::unique_ptr<ElfImage>> loaded_images(pid_t pid, const MemoryMap&
   for (const Mapping& mapping : map.mappings()) {
     if (mapping.offset != 0 || mapping.inode == 0 || !mapping.readable) continue;
     auto image = std::make_unique<LoadedImage>(pid, mapping, memory);
-    if (!image->parse()) continue;
+    if (!image->parse(map)) continue;
     const bool is_program = known && mapping.inode == program.st_ino;
     images.insert(is_program ? images.begin() : images.end(), std::move(image));
   }

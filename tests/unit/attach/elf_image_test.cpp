@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstddef>
 #include <cstring>
+#include <utility>
 
 namespace memsnap {
 namespace {
@@ -104,6 +106,83 @@ TEST(ElfImage, SurvivesTruncation) {
     object.limit = limit;
     for (const auto& image : object.load()) EXPECT_FALSE(image->symbol("g")) << limit;
   }
+}
+
+Mapping mapping_of_object(std::uint64_t begin, std::uint64_t end, std::uint64_t offset) {
+  Mapping mapping;
+  mapping.begin = begin;
+  mapping.end = end;
+  mapping.offset = offset;
+  mapping.inode = 1;
+  mapping.readable = true;
+  mapping.name = "/nowhere/object.so";
+  return mapping;
+}
+
+// A second segment whose address is not its offset, as data segments have it.
+void put_second_segment(FakeObject& object, std::uint32_t flags) {
+  object.put(offsetof(Elf64_Ehdr, e_phnum), std::uint16_t{3});
+  object.put(176, Elf64_Phdr{.p_type = PT_LOAD,
+                             .p_flags = flags,
+                             .p_offset = 4096,
+                             .p_vaddr = 8192,
+                             .p_paddr = 0,
+                             .p_filesz = 4096,
+                             .p_memsz = 4096,
+                             .p_align = 4096});
+}
+
+std::size_t count_images(const FakeObject& object, std::vector<Mapping> mappings) {
+  return loaded_images(0, MemoryMap(std::move(mappings)), object).size();
+}
+
+TEST(ElfImage, IsNotAFileThatIsMappedToBeRead) {
+  FakeObject object;
+  put_second_segment(object, PF_R);
+
+  EXPECT_EQ(count_images(object, {mapping_of_object(kBase, kBase + 4096, 0),
+                                  mapping_of_object(kBase + 8192, kBase + 12288, 4096)}),
+            1u);
+  EXPECT_EQ(count_images(object, {mapping_of_object(kBase, kBase + 12288, 0)}), 0u);
+  EXPECT_EQ(count_images(object, {mapping_of_object(kBase, kBase + 4096, 0)}), 0u);
+}
+
+TEST(ElfImage, MayHaveASegmentReplacedByAnonymousMemory) {
+  FakeObject object;
+  put_second_segment(object, PF_R);
+  Mapping anonymous = mapping_of_object(kBase + 8192, kBase + 12288, 0);
+  anonymous.inode = 0;
+
+  EXPECT_EQ(count_images(object, {mapping_of_object(kBase, kBase + 4096, 0), anonymous}), 1u);
+}
+
+TEST(ElfImage, HasItsCodeMappedExecutable) {
+  FakeObject object;
+  put_second_segment(object, PF_R | PF_X);
+  Mapping code = mapping_of_object(kBase + 8192, kBase + 12288, 4096);
+
+  EXPECT_EQ(count_images(object, {mapping_of_object(kBase, kBase + 4096, 0), code}), 0u);
+  code.executable = true;
+  EXPECT_EQ(count_images(object, {mapping_of_object(kBase, kBase + 4096, 0), code}), 1u);
+}
+
+TEST(ElfImage, FindsProgramHeadersThatWereMovedBehindTheCode) {
+  FakeObject object;
+  put_second_segment(object, PF_R);
+  const Mapping first = mapping_of_object(kBase, kBase + 2048, 0);
+  // Offset 0x5000 of the file lies at 2048 of the object's memory.
+  const Mapping last = mapping_of_object(kBase + 2048, kBase + 4096, 0x5000);
+  std::array<std::byte, 3 * sizeof(Elf64_Phdr)> headers{};
+  std::memcpy(headers.data(), object.bytes.data() + 64, headers.size());
+  object.put(3200, headers);
+  object.put(64, std::array<std::byte, sizeof(headers)>{});
+  object.put(offsetof(Elf64_Ehdr, e_phoff), std::uint64_t{0x5000 + 3200 - 2048});
+
+  const auto images =
+      loaded_images(0, MemoryMap({first, last, mapping_of_object(kBase + 8192, kBase + 12288, 4096)}), object);
+
+  ASSERT_EQ(images.size(), 1u);
+  EXPECT_EQ(images[0]->symbol("f"), kBase + 0x30);
 }
 
 TEST(ElfImage, Recognises32Bit) {
