@@ -6,10 +6,11 @@
 namespace memsnap {
 namespace {
 
-constexpr unsigned kBlockShift = 26;  // 64 MiB
+constexpr unsigned kBlockShift = 20;  // 1 MiB: an object alone in its block costs 12 KiB
+constexpr unsigned kDirectoryShift = 34;
 constexpr std::size_t kWords = (1ull << kBlockShift) / 16 / 64;
-constexpr std::size_t kDirectories = 1ull << (47 - 36);
-constexpr std::size_t kPerDirectory = 1ull << (36 - kBlockShift);
+constexpr std::size_t kDirectories = 1ull << (47 - kDirectoryShift);
+constexpr std::size_t kPerDirectory = 1ull << (kDirectoryShift - kBlockShift);
 
 std::size_t word_of(std::uint64_t address) { return address >> 10 & (kWords - 1); }
 std::uint64_t bit_of(std::uint64_t address) { return 1ull << (address >> 4 & 63); }
@@ -28,7 +29,7 @@ AddressIndex& AddressIndex::operator=(AddressIndex&&) noexcept = default;
 
 AddressIndex::Block* AddressIndex::block(std::uint64_t address) const {
   if (address >> 47 != 0) return nullptr;
-  const auto& directory = directory_[address >> 36];
+  const auto& directory = directory_[address >> kDirectoryShift];
   if (directory.empty()) return nullptr;
   const std::uint32_t index = directory[address >> kBlockShift & (kPerDirectory - 1)];
   return index == 0 ? nullptr : blocks_[index - 1].get();
@@ -38,7 +39,7 @@ bool AddressIndex::insert(std::uint64_t address) {
   if (address >> 47 != 0) return false;
   Block* found = block(address);
   if (found == nullptr) {
-    auto& directory = directory_[address >> 36];
+    auto& directory = directory_[address >> kDirectoryShift];
     if (directory.empty()) directory.resize(kPerDirectory);
     blocks_.push_back(std::make_unique<Block>());
     directory[address >> kBlockShift & (kPerDirectory - 1)] = static_cast<std::uint32_t>(blocks_.size());

@@ -25,11 +25,11 @@ class AddressIndex {
   NodeIndex find(std::uint64_t address) const;  // kNoNode: not inserted; only after finish()
 
  private:
-  struct Block;  // one for each 64 MiB in which something is
+  struct Block;  // one for each MiB in which something is
   Block* block(std::uint64_t address) const;
 
   std::vector<std::unique_ptr<Block>> blocks_;         // in order of creation
-  std::vector<std::vector<std::uint32_t>> directory_;  // [address >> 36][address >> 26 & 1023]: index in blocks_ + 1
+  std::vector<std::vector<std::uint32_t>> directory_;  // by address bits 34-46, 20-33: index in blocks_ + 1
 };
 
 }  // namespace memsnap
