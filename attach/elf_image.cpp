@@ -75,7 +75,6 @@ class LoadedImage final : public ElfImage {
       : pid_(pid), first_(first), memory_(memory) {}
 
   // False for what is no ELF object, and for a file that is only mapped to be read.
-
   bool parse(const MemoryMap& map) {
     const auto header = memory_.try_read<Elf64_Ehdr>(first_.begin);
     if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return false;
