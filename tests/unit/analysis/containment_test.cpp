@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "snapshot/analysis/retained.h"
-#include "tests/unit/analysis/graph_builder.h"
+#include "tests/unit/analysis/fake_graph.h"
 
 namespace memsnap {
 namespace {
@@ -47,7 +47,7 @@ struct Shop {
     analyze(built);
     return build_containment(built, limits);
   }
-  GraphBuilder graph;
+  FakeGraph graph;
   NodeIndex module, dict, cache;
 };
 
@@ -109,7 +109,7 @@ TEST(Containment, KeepsTheNameOfWhatIsBigAmongMany) {
 }
 
 TEST(Containment, ShowsAThreadsFramesSideBySideWithTheirLocals) {
-  GraphBuilder graph;
+  FakeGraph graph;
   const NodeIndex thread = graph.node("thread state", 0, kNodeSynthetic);
   const NodeIndex inner = graph.node("interpreter frame", 0, kNodeSynthetic);
   const NodeIndex outer = graph.node("interpreter frame", 0, kNodeSynthetic);
@@ -137,7 +137,7 @@ TEST(Containment, ShowsAThreadsFramesSideBySideWithTheirLocals) {
 }
 
 TEST(Containment, GroupsOtherRootsAndWhatIsShared) {
-  GraphBuilder graph;
+  FakeGraph graph;
   const NodeIndex type = graph.node("builtins.type", 400);
   const NodeIndex a = graph.node("builtins.module", 10);
   const NodeIndex b = graph.node("builtins.module", 10);
@@ -196,7 +196,7 @@ TEST(Containment, AccountsForEveryByteOnRandomHeaps) {
   std::mt19937 random(5);
   const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
   for (int round = 0; round < 300; ++round) {
-    GraphBuilder graph;
+    FakeGraph graph;
     const std::uint32_t nodes = 1 + below(60);
     for (std::uint32_t i = 0; i < nodes; ++i) graph.node("t" + std::to_string(below(3)), 1 + below(50));
     for (std::uint32_t i = 0; i < 2 * nodes; ++i) {
@@ -217,7 +217,7 @@ TEST(Containment, AccountsForEveryByteOnRandomHeaps) {
 }
 
 TEST(Containment, GoesNoDeeperThanItCanOnADeepChain) {
-  GraphBuilder graph;
+  FakeGraph graph;
   graph.node("builtins.list", 1);
   for (NodeIndex i = 1; i < 100'000; ++i) graph.edge(i - 1, graph.node("builtins.list", 1));
   graph.root(0);
@@ -230,7 +230,7 @@ TEST(Containment, GoesNoDeeperThanItCanOnADeepChain) {
 }
 
 TEST(Containment, RefusesASnapshotWithoutDominators) {
-  GraphBuilder graph;
+  FakeGraph graph;
   graph.node("t", 1);
 
   EXPECT_THROW(build_containment(graph.build(), kAll), std::invalid_argument);

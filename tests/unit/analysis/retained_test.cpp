@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "tests/unit/analysis/graph_builder.h"
+#include "tests/unit/analysis/fake_graph.h"
 
 namespace memsnap {
 namespace {
@@ -66,7 +66,7 @@ class Reference {
 
 HeapGraph random_graph(std::mt19937& random) {
   const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
-  GraphBuilder builder;
+  FakeGraph builder;
   const std::uint32_t nodes = 1 + below(40);
   const std::uint32_t types = 1 + below(4);
   for (std::uint32_t i = 0; i < nodes; ++i) {
@@ -183,7 +183,7 @@ TEST(UnknownRoots, ReachEverythingAndAreNoneTooMany) {
 }
 
 TEST(UnknownRoots, TakeTheLowestNodeOfACycle) {
-  GraphBuilder builder;
+  FakeGraph builder;
   for (int i = 0; i < 6; ++i) builder.node("t", 1);
   builder.edge(1, 2);  // 0 is held by the cycle 1-2-3 alone
   builder.edge(2, 3);
@@ -200,7 +200,7 @@ TEST(UnknownRoots, TakeTheLowestNodeOfACycle) {
 }
 
 TEST(Retained, LeavesAModuleItsNamespaceWhenItsFunctionsAreImportedElsewhere) {
-  GraphBuilder builder;
+  FakeGraph builder;
   const NodeIndex cart = builder.node("builtins.module", 10);
   const NodeIndex cart_dict = builder.node("builtins.dict", 100);
   const NodeIndex function = builder.node("builtins.function", 7);
@@ -223,7 +223,7 @@ TEST(Retained, LeavesAModuleItsNamespaceWhenItsFunctionsAreImportedElsewhere) {
 }
 
 TEST(Retained, LeavesAModuleItsNamespaceWhoeverElseKnowsIt) {
-  GraphBuilder builder;
+  FakeGraph builder;
   const NodeIndex module = builder.node("builtins.module", 10);
   const NodeIndex names = builder.node("builtins.dict", 100);
   const NodeIndex other = builder.node("builtins.list", 1);
@@ -240,7 +240,7 @@ TEST(Retained, LeavesAModuleItsNamespaceWhoeverElseKnowsIt) {
 }
 
 TEST(Retained, GivesANamespaceToTheFunctionThatAloneKeepsIt) {
-  GraphBuilder builder;
+  FakeGraph builder;
   const NodeIndex holder = builder.node("builtins.list", 1);
   const NodeIndex function = builder.node("builtins.function", 2);
   const NodeIndex globals = builder.node("builtins.dict", 4);
@@ -259,7 +259,7 @@ TEST(Retained, GivesANamespaceToTheFunctionThatAloneKeepsIt) {
 }
 
 TEST(Retained, GivesAnInternedStringToItsOwner) {
-  GraphBuilder builder;
+  FakeGraph builder;
   const NodeIndex interned = builder.node("builtins.dict", 100);
   const NodeIndex module = builder.node("builtins.module", 1);
   const NodeIndex used = builder.node("builtins.str", 50);
@@ -279,7 +279,7 @@ TEST(Retained, GivesAnInternedStringToItsOwner) {
 }
 
 TEST(Retained, LeavesTheBuiltinsToTheirModule) {
-  GraphBuilder builder;
+  FakeGraph builder;
   const NodeIndex builtins = builder.node("builtins.module", 1);
   const NodeIndex names = builder.node("builtins.dict", 10);
   const NodeIndex shop = builder.node("builtins.dict", 1);
@@ -296,7 +296,7 @@ TEST(Retained, LeavesTheBuiltinsToTheirModule) {
 }
 
 TEST(Retained, CountsAnInstanceInsideAnotherOnceInItsType) {
-  GraphBuilder builder;
+  FakeGraph builder;
   const NodeIndex outer = builder.node("builtins.list", 10);
   const NodeIndex tuple = builder.node("builtins.tuple", 20);
   const NodeIndex inner = builder.node("builtins.list", 40);
@@ -314,7 +314,7 @@ TEST(Retained, CountsAnInstanceInsideAnotherOnceInItsType) {
 
 TEST(Retained, FollowsAChainOfAMillion) {
   constexpr NodeIndex kLength = 1'000'000;
-  GraphBuilder builder;
+  FakeGraph builder;
   for (NodeIndex i = 0; i < kLength; ++i) builder.node("builtins.list", 1);
   for (NodeIndex i = 0; i + 1 < kLength; ++i) {
     builder.edge(i, i + 1);
@@ -331,7 +331,7 @@ TEST(Retained, FollowsAChainOfAMillion) {
 }
 
 TEST(Retained, RefusesColumnsThatDoNotFit) {
-  GraphBuilder builder;
+  FakeGraph builder;
   builder.node("t", 1);
   HeapGraph graph = builder.build();
   graph.size.clear();

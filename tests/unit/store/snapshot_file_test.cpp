@@ -24,7 +24,7 @@
 #include "snapshot/store/container_layout.h"
 #include "snapshot/store/crc32c.h"
 #include "snapshot/store/parts.h"
-#include "tests/unit/analysis/graph_builder.h"
+#include "tests/unit/analysis/fake_graph.h"
 
 namespace memsnap {
 namespace {
@@ -65,7 +65,7 @@ class SnapshotFile : public testing::Test {
 Snapshot random_snapshot(std::uint32_t seed, NodeIndex nodes) {
   std::mt19937 random(seed);
   const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
-  GraphBuilder builder;
+  FakeGraph builder;
   for (NodeIndex i = 0; i < nodes; ++i) {
     if (below(4) == 0) {
       builder.text("text " + std::to_string(below(nodes)));

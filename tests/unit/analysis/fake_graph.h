@@ -9,7 +9,7 @@
 namespace memsnap {
 
 // Builds a small graph by hand: nodes first, references in any order.
-class GraphBuilder {
+class FakeGraph {
  public:
   TypeId type(std::string_view name) {
     const StringId id = strings_.add(name);
