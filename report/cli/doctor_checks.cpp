@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "attach/preflight.h"
 #include "report/cli/process_facts.h"
 #include "report/text_layout.h"
 
@@ -200,10 +201,11 @@ DoctorResult check_process(pid_t pid, const std::string& directory) {
     return list.take();
   }
   if (!may_attach(pid)) {
-    const bool own = facts->uid == ::geteuid();
+    std::string reasons;
+    for (const std::string& reason : refusal_reasons(read_access_facts(pid)))
+      reasons += (reasons.empty() ? "" : "; ") + reason;
     list.bad(ExitCode::kNoPermission, "permission",
-             fmt::format("the kernel does not let this user look at {} (user {})", pid, facts->info.user),
-             own ? "it is not dumpable, Yama refuses, or a user namespace is in between: run as root" : "run as root");
+             fmt::format("the kernel does not let this user look at {} (user {})", pid, facts->info.user), reasons);
     return list.take();
   }
   list.ok("permission", fmt::format("the kernel lets this user look at {} (user {})", pid, facts->info.user));
