@@ -17,6 +17,11 @@ void remember(int number) {
 }  // namespace
 
 SignalGuard::SignalGuard() {
+  sigset_t stops;
+  sigemptyset(&stops);
+  sigaddset(&stops, SIGTSTP);
+  sigaddset(&stops, SIGTTOU);
+  ::pthread_sigmask(SIG_BLOCK, &stops, &mask_before_);  // threads made later inherit it
   for (std::size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], nullptr, &before_[i]);
     if (before_[i].sa_handler == SIG_IGN) continue;
@@ -29,6 +34,7 @@ SignalGuard::SignalGuard() {
 
 SignalGuard::~SignalGuard() {
   for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
 }
 
 int SignalGuard::received() { return first_signal.load(); }

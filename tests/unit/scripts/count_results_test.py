@@ -26,7 +26,7 @@ class CountResults(unittest.TestCase):
     def count(self, selection):
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "CMakeLists.txt").write_text(PROJECT)
-            subprocess.run(["cmake", "-S", folder, "-B", folder], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["cmake", "-G", "Ninja", "-S", folder, "-B", folder], check=True, stdout=subprocess.DEVNULL)
             subprocess.run(["ctest", "--test-dir", folder, "--output-junit", f"{folder}/out.xml", *selection],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             done = subprocess.run([sys.executable, COUNT, f"{folder}/out.xml"], stdout=subprocess.PIPE, text=True)
