@@ -12,6 +12,7 @@
 #include "snapshot/cpython/interpreters.h"
 #include "snapshot/cpython/object_reader.h"
 #include "snapshot/walk/collector_lists.h"
+#include "snapshot/walk/interned_dict.h"
 
 namespace memsnap {
 namespace {
@@ -19,6 +20,7 @@ namespace {
 constexpr std::size_t kMaxName = 256;
 constexpr std::size_t kMaxStaticTypes = 1024;
 constexpr std::size_t kMaxExceptions = 64;
+constexpr std::size_t kMaxInterned = 1u << 26;
 constexpr std::uint64_t kSmallestModule = 24;  // basicsize: tells a module from the None that blocks an import
 
 class Planner {
@@ -38,6 +40,7 @@ class Planner {
       const auto names = thread_names(interpreter);
       for (const ThreadState& thread : interpreter.threads) add_thread(interpreter, thread, names);
     }
+    if (layout_.interpreter.interned == 0) add_interned(find_interned(memory_, map_, python_));
     add_lists(list.interpreters);
     return std::move(plan_);
   }
@@ -78,20 +81,37 @@ class Planner {
     for (const std::uint32_t offset : layout_.interpreter.objects) {
       if (offset == 0) break;
       const std::uint64_t object = word(interpreter.address + offset);
-      if (reader_.type_of(object)) late(RootKind::kInterpreter, object, interpreter);
+      if (!reader_.type_of(object)) continue;
+      add_module_states(object, interpreter);
+      late(RootKind::kInterpreter, object, interpreter);
     }
-    if (layout_.interpreter.interned != 0) {
-      const std::uint64_t interned = word(interpreter.address + layout_.interpreter.interned);
-      reader_.for_each_entry(
-          interned,
-          [&](std::uint64_t key, std::uint64_t) {
-            plan_.late_roots.push_back({RootKind::kInterned, key, "interned strings"});
-            return true;
-          },
-          std::size_t{1} << 26);
-    }
+    if (layout_.interpreter.interned != 0) add_interned(word(interpreter.address + layout_.interpreter.interned));
     add_static_type_dicts(interpreter, layout_.interpreter.static_types, layout_.interpreter.static_types_limit);
     add_static_type_dicts(interpreter, layout_.interpreter.extension_types, layout_.interpreter.extension_types_limit);
+  }
+
+  // The list by which C finds a module again (PyState_FindModule) keeps modules that are no longer in sys.modules.
+  void add_module_states(std::uint64_t list, const InterpreterState& interpreter) {
+    if (!reader_.is(list, kFlagList)) return;
+    const auto module_type = python_.type("PyModule_Type");
+    for (const std::uint64_t module : reader_.items(list)) {
+      if (module == 0 || !module_type || reader_.type_of(module) != module_type) continue;
+      const std::uint64_t dict = word(module + layout_.module.md_dict);
+      const auto name = dict == 0 ? std::nullopt : reader_.find(dict, "__name__");
+      std::string text = name ? reader_.text(*name, kMaxName).value_or("?") : "?";
+      if (interpreter.id != 0) text += fmt::format(" (interpreter {})", interpreter.id);
+      plan_.late_roots.push_back({RootKind::kModuleState, module, std::move(text)});
+    }
+  }
+
+  void add_interned(std::uint64_t dict) {
+    reader_.for_each_entry(
+        dict,
+        [&](std::uint64_t key, std::uint64_t) {
+          plan_.late_roots.push_back({RootKind::kInterned, key, "interned strings"});
+          return true;
+        },
+        kMaxInterned);
   }
 
   // From 3.12 on the dict and subclasses of a static builtin type are the interpreter's.

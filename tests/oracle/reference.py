@@ -166,19 +166,24 @@ def _readable(address, size):
 
 
 def _interned():
-    """Since 3.12 interned strings live as long as the interpreter: what its dict of them holds, whoever else does.
+    """What the dict of interned strings holds, whoever else does: since 3.12 they live as long as the interpreter, and before
+    that C code keeps many alive for good.
 
-    The dict is no one's but a field of the interpreter's state; it is known by its keys being its values.
+    The dict is no one's but a field of the interpreter's state, before 3.12 a static variable; it is known by its keys being
+    its values.
     """
     if sys.version_info < (3, 12):
-        return []
-    state = ctypes.pythonapi.PyInterpreterState_Get
-    state.restype = ctypes.c_void_p
-    begin = state()
-    for page in range(begin & ~4095, begin + (1 << 20), 4096):
+        begin = (id(type) & ~4095) - (1 << 20)  # PyType_Type is in the same image's data
+        end = begin + (1 << 22)
+    else:
+        state = ctypes.pythonapi.PyInterpreterState_Get
+        state.restype = ctypes.c_void_p
+        begin = state()
+        end = begin + (1 << 20)
+    for page in range(begin & ~4095, end, 4096):
         words = _readable(page, 4096)
         if words is None:
-            break
+            continue
         for address in struct.unpack("<512Q", words):
             if address % 16 or not 4096 < address < 1 << 47:
                 continue
