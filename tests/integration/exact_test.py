@@ -7,8 +7,10 @@ is not listed there fails the test, however small it is.
 
 import fnmatch
 import json
+import pathlib
 import re
 import sys
+import time
 
 import harness
 from harness import ROOT, Target
@@ -20,6 +22,20 @@ BYTES_LIMIT = 0.001
 def zoo(count, *variants):
     source = (ROOT / "tests" / "oracle" / "reference.py").read_text() + (ROOT / "tests" / "targets" / "zoo.py").read_text()
     return Target(source, count, *variants)
+
+
+def quiet(pid):
+    """Waits until the target has reaped the child that answered and waits for its next command."""
+    deadline = time.monotonic() + harness.PATIENCE
+    while harness.children_of(pid) or harness.state_of(pid) != "S" or read_call_of(pid) != "0":
+        if time.monotonic() > deadline:
+            raise harness.Failed("the target does not come to rest")
+        time.sleep(0.02)
+
+
+def read_call_of(pid):
+    """The number of the system call that the target waits in: read(2) is 0."""
+    return pathlib.Path("/proc/%d/syscall" % pid).read_text().split()[0]
 
 
 def listed_differences():
@@ -47,6 +63,7 @@ class Exact(harness.LiveTest):
         with zoo(self.count, *variants) as target:
             target.say(b"r\n")  # once before: whatever is made at the first time is there already when it counts
             target.line()
+            quiet(target.pid)
             snapshot = self.snapshot(target.pid)
             target.say(b"r\n")
             answer = target.line().decode()
