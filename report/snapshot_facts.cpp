@@ -167,6 +167,7 @@ FactObject capture_facts(const SnapshotHeader& header) {
           {"target_ended", {header.target_ended}},
           {"pause_ms", {header.pause_ms}},
           {"walk_ms", {header.walk_ms}},
+          {"walk_cpu_ms", {header.walk_cpu_ms}},
           {"child_cpu_ms", {header.child_cpu_ms}},
           {"unreadable", {header.unreadable}},
           {"skipped", {header.skipped}},

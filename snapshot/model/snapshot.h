@@ -58,6 +58,7 @@ struct SnapshotHeader {
   bool target_ended = false;
   double pause_ms = 0;
   double walk_ms = 0;
+  double walk_cpu_ms = 0;  // memsnap's own processor time in the walk, all threads; the child's is child_cpu_ms
   double child_cpu_ms = 0;
   std::uint64_t objects = 0;
   std::uint64_t edges = 0;

@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <memory>
 #include <utility>
@@ -30,6 +31,12 @@ constexpr int kLiveAttempts = 20;
 
 double milliseconds_since(steady_clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count();
+}
+
+double own_cpu_ms() {
+  timespec time{};
+  if (::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) != 0) return 0;
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
 }
 
 // 16 random bytes that the kernel gave the process at exec, getauxval(3): the same for each snapshot of it, and never
@@ -144,6 +151,7 @@ class Session {
 
   void walk(FrozenProcess& frozen, const PythonProcess& python) {
     const auto begin = steady_clock::now();
+    const double cpu_begin = own_cpu_ms();
     const WalkPlan plan = make_plan(frozen.memory(), frozen.map(), python, log_);
     WalkOptions options;
     options.keep_edges = request_.kind == SnapshotKind::kHeap;
@@ -154,6 +162,7 @@ class Session {
     options.cancelled = request_.cancelled;
     WalkResult walked = walk_heap(frozen, plan, options, log_);
     header().walk_ms = milliseconds_since(begin);
+    header().walk_cpu_ms = own_cpu_ms() - cpu_begin;
     header().during_collection = plan.during_collection;
     fill_header(walked);
     graph() = std::move(walked.graph);

@@ -33,6 +33,7 @@ void each_field(Io& io, Header& header) {
   io("target_ended", header.target_ended);
   io("pause_ms", header.pause_ms);
   io("walk_ms", header.walk_ms);
+  io("walk_cpu_ms", header.walk_cpu_ms);
   io("child_cpu_ms", header.child_cpu_ms);
   io("objects", header.objects);
   io("edges", header.edges);

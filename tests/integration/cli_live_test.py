@@ -132,7 +132,7 @@ class Formats(harness.LiveTest):
     def test_the_json_that_scripts_rely_on(self):
         taken = self.snapshot(self.pid)
         for key, kind in {"file": str, "pid": int, "python": str, "method": str, "consistent": bool, "pause_ms": float,
-                          "walk_ms": float, "child_cpu_ms": float, "objects": int, "edges": int, "bytes": int,
+                          "walk_ms": float, "walk_cpu_ms": float, "child_cpu_ms": float, "objects": int, "edges": int, "bytes": int,
                           "unreadable": int, "skipped": int, "partial": bool}.items():
             self.assertIsInstance(taken[key], (int, float) if kind is float else kind, key)
         summary = memsnap("summary", taken["file"], "--by", "type", "-n", "0", "--json").json()

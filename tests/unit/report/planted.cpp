@@ -36,6 +36,7 @@ Snapshot shop_snapshot() {
   header.method = "freeze";
   header.pause_ms = 9.8;
   header.walk_ms = 612.5;
+  header.walk_cpu_ms = 590;
   header.child_cpu_ms = 401;
   header.edges = 9000;
   add_type(snapshot, "shop.cart.Session", 402118, 19301664, 236249088);
