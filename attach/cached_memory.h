@@ -26,7 +26,8 @@ class CachedMemory final : public ProcessMemory {
  public:
   CachedMemory(const ProcessMemory& source, const MemoryMap& map, std::size_t capacity);
   ~CachedMemory() override;
-  CachedMemory(CachedMemory&&) = delete;
+  CachedMemory(const CachedMemory&) = delete;
+  CachedMemory& operator=(const CachedMemory&) = delete;
   bool copy(std::uint64_t address, std::span<std::byte> out) const override;
   // The bytes in place, without a copy; empty when not readable, or when the range crosses a chunk (then use copy).
   // Valid until the next call.

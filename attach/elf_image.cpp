@@ -71,8 +71,8 @@ std::uint32_t system_v_hash(std::string_view name) {
 // The part of an object that lies in the target's memory.
 class LoadedImage final : public ElfImage {
  public:
-  LoadedImage(pid_t pid, const Mapping& first, const ProcessMemory& memory)
-      : pid_(pid), first_(first), memory_(memory) {}
+  LoadedImage(pid_t pid, Mapping first, const ProcessMemory& memory)
+      : pid_(pid), first_(std::move(first)), memory_(memory) {}
 
   // False for what is no ELF object, and for a file that is only mapped to be read.
   bool parse(const MemoryMap& map) {
@@ -302,7 +302,7 @@ class LoadedImage final : public ElfImage {
       if (gelf_getshdr(section, &header) == nullptr || header.sh_type != SHT_NOTE) continue;
       const Elf_Data* const data = elf_rawdata(section, nullptr);
       if (data == nullptr || data->d_buf == nullptr) continue;
-      const std::string id = build_id_of_notes({static_cast<const std::byte*>(data->d_buf), data->d_size});
+      std::string id = build_id_of_notes({static_cast<const std::byte*>(data->d_buf), data->d_size});
       if (!id.empty()) return id;
     }
     return "";

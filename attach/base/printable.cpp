@@ -1,7 +1,7 @@
 #include "attach/base/printable.h"
 
 #include <fmt/format.h>
-#include <wchar.h>
+#include <wchar.h>  // NOLINT(modernize-deprecated-headers): wcwidth() is POSIX
 
 #include <cstdint>
 #include <iterator>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -75,7 +76,7 @@ class ChildWalker {
   std::uint64_t control_ = 0;
   std::uint64_t entry_ = 0;
   std::uint64_t stack_top_ = 0;
-  std::uint64_t buffers_[2] = {};
+  std::array<std::uint64_t, 2> buffers_{};
   std::size_t buffer_ = 0;
   std::uint64_t taken_ = 0;  // up to where the stream in this buffer was drained
   std::uint64_t types_ = 0;

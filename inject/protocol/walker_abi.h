@@ -200,6 +200,7 @@ enum class FieldName : std::uint32_t {
   kGreenletFrame,
   kCount
 };
+// NOLINTNEXTLINE(modernize-avoid-c-arrays): for the walker, which has no library
 inline constexpr const char* kFieldNames[] = {"",
                                               "__dict__",
                                               "__globals__",

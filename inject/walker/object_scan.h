@@ -359,7 +359,7 @@ class ObjectScan {
     field_at(object, at.code, FieldName::kCode);
     field_at(object, at.frame_object, FieldName::kGeneratorFrame);
     if (at.frame == 0) return;
-    const std::int64_t state = static_cast<std::int8_t>(value<std::int8_t>(object + at.frame_state));
+    const int state = static_cast<std::int8_t>(value<std::int8_t>(object + at.frame_state));  // NOLINT: may be negative
     if (state < at.cleared_state) scan_interpreter_frame(object + at.frame);
   }
 
@@ -372,7 +372,7 @@ class ObjectScan {
     const std::uint64_t axes = value<std::int32_t>(object + 24);
     if (descr == 0 || value<std::int32_t>(descr + 28) != kObjectDtype || axes > 32) return;
     std::uint64_t total = 1;
-    std::uint64_t index[32] = {}, size[32] = {}, stride[32] = {};
+    std::uint64_t index[32] = {}, size[32] = {}, stride[32] = {};  // NOLINT(modernize-avoid-c-arrays): no library
     for (std::uint64_t i = 0; i < axes; ++i) {
       size[i] = word(word(object + 32) + 8 * i);
       stride[i] = word(word(object + 40) + 8 * i);
@@ -408,10 +408,10 @@ class ObjectScan {
       if (type.kind != TypeKind::kFunction && type.kind != TypeKind::kModule)
         field(word(object + static_cast<std::uint64_t>(type.dict_offset)), FieldName::kDict);
     } else if (type.dict_offset < -1) {  // counted from the end of a variable-sized object
-      std::int64_t items = static_cast<std::int64_t>(word(object + layout_.object.ob_size));
-      if (items < 0) items = -items;
-      if (static_cast<std::uint64_t>(items) > kMaxItems) return;
-      const std::uint64_t end = (type.basic_size + static_cast<std::uint64_t>(items) * type.item_size + 7) & ~7ull;
+      std::uint64_t items = word(object + layout_.object.ob_size);
+      if (items >> 63 != 0) items = 0 - items;
+      if (items > kMaxItems) return;
+      const std::uint64_t end = (type.basic_size + items * type.item_size + 7) & ~7ull;
       field(word(object + end - static_cast<std::uint64_t>(-static_cast<std::int64_t>(type.dict_offset))),
             FieldName::kDict);
     }

@@ -17,8 +17,6 @@
 namespace memsnap {
 namespace {
 
-namespace po = boost::program_options;
-
 ProcessRow row_of(const ProcessFacts& facts) {
   ProcessRow row;
   row.pid = facts.info.pid;

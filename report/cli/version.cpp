@@ -21,7 +21,7 @@ int find_build_id(dl_phdr_info* info, std::size_t, void* result) {
       ElfW(Nhdr) note;
       std::memcpy(&note, at, sizeof note);
       const char* name = at + sizeof note;
-      const char* description = name + (note.n_namesz + 3) / 4 * 4;
+      const char* description = name + (std::size_t{note.n_namesz} + 3) / 4 * 4;
       if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(name, "GNU", 4) == 0) {
         auto& text = *static_cast<std::string*>(result);
         for (std::size_t byte = 0; byte < note.n_descsz; ++byte) {
@@ -29,7 +29,7 @@ int find_build_id(dl_phdr_info* info, std::size_t, void* result) {
         }
         return 1;
       }
-      at = description + (note.n_descsz + 3) / 4 * 4;
+      at = description + (std::size_t{note.n_descsz} + 3) / 4 * 4;
     }
   }
   return 1;

@@ -113,7 +113,7 @@ bool HeapWalk::walk_in_child() {
   } catch (const Error& error) {
     log_.warning("structural_walk",
                  fmt::format("no code can run in the frozen child ({}): walking from outside", error.what()));
-    result_.warnings.push_back("walked from outside: no code could run in the frozen child");
+    result_.warnings.emplace_back("walked from outside: no code could run in the frozen child");
     return false;
   }
   try {

@@ -47,7 +47,10 @@ std::string cut(std::string text, std::size_t bytes) {
 
 struct Redactor::Compiled {
   regex_t regex{};
+  Compiled() = default;
   ~Compiled() { regfree(&regex); }
+  Compiled(const Compiled&) = delete;
+  Compiled& operator=(const Compiled&) = delete;
 };
 
 Redactor::Redactor(const std::vector<std::string>& expressions) {

@@ -1,5 +1,6 @@
 #include "snapshot/walk/walk_host.h"
 
+#include <array>
 #include <utility>
 
 namespace memsnap {
@@ -87,7 +88,7 @@ std::vector<std::uint64_t> WalkHostState::rescan_failed() {
 
 std::vector<std::uint64_t> WalkHostState::add_synthetic(std::uint64_t address, std::uint32_t type_id,
                                                         std::span<const std::uint64_t> stream_edges) {
-  const std::uint64_t header[] = {address, 0, static_cast<std::uint64_t>(type_id) << 32 | kObjectSynthetic};
+  const std::array<std::uint64_t, 3> header{address, 0, static_cast<std::uint64_t>(type_id) << 32 | kObjectSynthetic};
   const std::uint64_t end = 0;
   builder_.words(header);
   builder_.words(stream_edges);

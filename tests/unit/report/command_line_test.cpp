@@ -60,7 +60,8 @@ class ConfigFile {
     std::ofstream(path_) << text;
   }
   ~ConfigFile() { std::filesystem::remove(path_); }
-  ConfigFile(ConfigFile&&) = delete;
+  ConfigFile(const ConfigFile&) = delete;
+  ConfigFile& operator=(const ConfigFile&) = delete;
   const std::string& path() const { return path_; }
 
  private:

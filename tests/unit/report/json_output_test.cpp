@@ -17,7 +17,7 @@ std::string as_json(std::string_view text) {
 
 TEST(JsonOutput, EscapesWhatATerminalWouldActOn) {
   EXPECT_EQ(as_json("\x1b[31m"), "\"\\u001b[31m\"");
-  EXPECT_EQ(as_json("\u202e"), "\"\\u202e\"");
+  EXPECT_EQ(as_json("\xe2\x80\xae"), "\"\\u202e\"");
   EXPECT_EQ(as_json("\xc2\x9b"), "\"\\u009b\"");
   EXPECT_EQ(as_json("\U000E0041"), "\"\\udb40\\udc41\"");
   EXPECT_EQ(as_json("a\"b\\c\r\n\t"), "\"a\\\"b\\\\c\\r\\n\\t\"");

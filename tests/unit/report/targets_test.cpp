@@ -45,6 +45,7 @@ Selector select(const std::vector<std::string>& words) {
 
 std::vector<pid_t> pids(const std::vector<Candidate>& candidates) {
   std::vector<pid_t> list;
+  list.reserve(candidates.size());
   for (const Candidate& candidate : candidates) list.push_back(candidate.pid);
   return list;
 }
