@@ -12,7 +12,7 @@ namespace {
 
 // RFC 4180 has no control characters in a field, and a spreadsheet or terminal may act on them: they are written out.
 std::string field(std::string_view text) {
-  const std::string plain = printable(text);
+  std::string plain = printable(text);
   if (plain.find_first_of(",\"\r\n") == std::string::npos) return plain;
   std::string quoted = "\"";
   for (const char c : plain) {

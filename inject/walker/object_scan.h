@@ -372,13 +372,19 @@ class ObjectScan {
     const std::uint64_t axes = value<std::int32_t>(object + 24);
     if (descr == 0 || value<std::int32_t>(descr + 28) != kObjectDtype || axes > 32) return;
     std::uint64_t total = 1;
+    std::uint64_t span = 0;                                        // bytes from the first item to the last
     std::uint64_t index[32] = {}, size[32] = {}, stride[32] = {};  // NOLINT(modernize-avoid-c-arrays): no library
     for (std::uint64_t i = 0; i < axes; ++i) {
       size[i] = word(word(object + 32) + 8 * i);
       stride[i] = word(word(object + 40) + 8 * i);
       if (size[i] == 0 || size[i] > kMaxItems || total > kMaxItems / size[i]) return;
       total *= size[i];
+      const std::uint64_t step = stride[i] >> 63 != 0 ? 0 - stride[i] : stride[i];
+      if (size[i] > 1 && step > kMaxItems / (size[i] - 1)) return;
+      span += step * (size[i] - 1);
     }
+    // A view that shows items more than once (broadcast, sliding windows) may have any number: its base holds them.
+    if (total > span / 8 + 1) return;
     std::uint64_t at = word(object + 16);
     for (std::uint64_t done = 0; done < total; ++done) {
       std::uint64_t item = 0;

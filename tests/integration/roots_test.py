@@ -1,0 +1,60 @@
+"""What keeps an object alive, on a real process: the chain of holders, by name, from a named root."""
+
+import harness
+from harness import Target, memsnap
+
+PROGRAM = """
+import os, sys, weakref
+class Entry:
+    def __init__(self):
+        self.payload = Payload("x" * 100000)
+class Payload:
+    def __init__(self, text):
+        self.text = text
+CACHE = {"first": [None, Entry()]}
+WEAK = weakref.ref(CACHE["first"][1].payload)
+os.write(1, b"ready\\n")
+os.read(0, 1)
+"""
+
+
+class Roots(harness.LiveTest):
+    def setUp(self):
+        super().setUp()
+        with Target(PROGRAM) as target:
+            self.file = self.snapshot(target.pid)["file"]
+
+    def roots(self, *options, status=0):
+        result = memsnap("roots", self.file, *options, "--json")
+        self.assertEqual(status, result.status, str(result))
+        return result.json()
+
+    def test_the_path_names_each_holder(self):
+        answer = self.roots("--type", "__main__.Payload")
+        self.assertEqual("memsnap.roots/1", answer["schema"])
+        self.assertEqual(1, len(answer["paths"]), answer)
+        names = [step["name"] for step in answer["paths"][0]]
+        types = [step["type"] for step in answer["paths"][0]]
+        self.assertEqual("module __main__", names[0])
+        self.assertEqual("__main__.Payload", types[-1])
+        self.assertIn("__main__.Entry", types)
+        self.assertTrue([name for name in names if "CACHE" in name], names)
+        self.assertIn("['first']", names)
+        self.assertIn("[1]", names)
+
+    def test_by_address_it_is_the_same(self):
+        by_type = self.roots("--type", "__main__.Payload")["paths"]
+        self.assertEqual(by_type, self.roots(by_type[0][-1]["address"])["paths"])
+        text = memsnap("why", self.file, by_type[0][-1]["address"])
+        self.assertEqual(0, text.status, str(text))
+        self.assertIn("module __main__", text.out)
+        self.assertIn("__main__.Payload", text.out)
+
+    def test_wrong_questions(self):
+        for wrong in (["0x1"], ["nonsense"], ["--type", "no.such.Type"], []):
+            self.roots(*wrong, status=2)
+
+
+if __name__ == "__main__":
+    harness.require_supported_python()
+    harness.main()
