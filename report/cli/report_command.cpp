@@ -25,12 +25,14 @@ void write_report(const Invocation& invocation, const Report& report) {
 
 std::string directory_of_snapshots() { return default_directory(environment_variable, ::getauxval(AT_SECURE) != 0); }
 
-std::string input_file(const Invocation& invocation) {
-  if (invocation.arguments.size() > 1) {
-    throw Error(ExitCode::kUsage, fmt::format("one FILE at a time, not {}", invocation.arguments.size()), "");
+std::string input_file(const Invocation& invocation) { return input_file(invocation.arguments); }
+
+std::string input_file(const std::vector<std::string>& arguments) {
+  if (arguments.size() > 1) {
+    throw Error(ExitCode::kUsage, fmt::format("one FILE at a time, not {}", arguments.size()), "");
   }
-  if (invocation.arguments.empty()) return newest_snapshot(directory_of_snapshots());
-  const std::string& file = invocation.arguments.front();
+  if (arguments.empty()) return newest_snapshot(directory_of_snapshots());
+  const std::string& file = arguments.front();
   if (parse_process_number(file)) {
     throw Error(ExitCode::kUsage, fmt::format("{} is the number of a process, and a file is wanted", file),
                 fmt::format("./{} is a file; memsnap attach {} looks at the process", file, file));

@@ -2,6 +2,7 @@
 
 #include <boost/program_options.hpp>
 #include <string>
+#include <vector>
 
 #include "report/cli/command.h"
 #include "report/report.h"
@@ -19,6 +20,7 @@ void write_report(const Invocation& invocation, const Report& report);
 
 // The one FILE of the arguments, else the newest of the default directory. A bare number is a process: Error kUsage.
 std::string input_file(const Invocation& invocation);
+std::string input_file(const std::vector<std::string>& arguments);
 std::string directory_of_snapshots();
 
 // The parts of a file that a report needs; every checksum of the file is compared first. Throws Error kBadFile.

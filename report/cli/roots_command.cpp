@@ -2,7 +2,9 @@
 
 #include <charconv>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "report/cli/commands.h"
 #include "report/cli/option_values.h"
@@ -44,25 +46,27 @@ NodeIndex largest(const HeapGraph& graph, const std::optional<std::string>& type
               "memsnap summary --by type -n 0 lists the types");
 }
 
-NodeIndex chosen(const HeapGraph& graph, const Invocation& invocation) {
+NodeIndex chosen(const HeapGraph& graph, const Invocation& invocation, const std::optional<std::string>& word) {
   const auto type = option_value<std::string>(invocation.options, "type");
   const bool wants_largest = option_flag(invocation.options, "largest");
-  const bool has_address = invocation.arguments.size() == 2;
-  if ((type ? 1 : 0) + (wants_largest ? 1 : 0) + (has_address ? 1 : 0) != 1) {
+  if ((type ? 1 : 0) + (wants_largest ? 1 : 0) + (word ? 1 : 0) != 1) {
     throw usage("one of ADDRESS, --type and --largest says which object", "memsnap help roots has examples");
   }
-  if (!has_address) return largest(graph, type);
-  const std::uint64_t address = parse_address(invocation.arguments.back());
+  if (!word) return largest(graph, type);
+  const std::uint64_t address = parse_address(*word);
   const NodeIndex node = graph.find(address);
   if (node != kNoNode) return node;
   throw usage(fmt::format("{:#x} is no object of the snapshot", address), "--type T takes the largest of a type");
 }
 
 ExitCode run_roots(const Invocation& invocation) {
-  if (invocation.arguments.empty() || invocation.arguments.size() > 2) {
-    throw usage("FILE, and at most one ADDRESS after it", "memsnap help roots has examples");
+  std::vector<std::string> files = invocation.arguments;
+  std::optional<std::string> address;
+  if (files.size() > 1 || (files.size() == 1 && files.back().starts_with("0x"))) {
+    address = files.back();
+    files.pop_back();
   }
-  const Snapshot snapshot = load_checked(invocation.arguments.front(), kPartsAll);
+  const Snapshot snapshot = load_checked(input_file(files), kPartsAll);
   if (snapshot.header.kind != SnapshotKind::kHeap) {
     throw usage("this snapshot has types only: there are no references in it",
                 "take one with --kind heap (the default)");
@@ -70,7 +74,7 @@ ExitCode run_roots(const Invocation& invocation) {
   if (snapshot.graph.retained.size() != snapshot.graph.node_count()) {
     throw Error(ExitCode::kBadFile, "this snapshot was saved without its analysis", "take it again");
   }
-  const NodeIndex target = chosen(snapshot.graph, invocation);
+  const NodeIndex target = chosen(snapshot.graph, invocation, address);
   PathOptions options;
   options.count = option_value<WholeNumber>(invocation.options, "paths").value_or(WholeNumber{kDefaultPaths}).value;
   options.via_weak = option_flag(invocation.options, "via-weak");
@@ -86,8 +90,9 @@ Command roots_command() {
   command.name = "roots";
   command.aliases = {"why"};
   command.summary = "what keeps an object alive: the shortest paths from modules, threads and types to it";
-  command.arguments = "FILE [ADDRESS]";
+  command.arguments = "[FILE] [ADDRESS]";
   command.description =
+      "Without FILE: the newest snapshot of the default directory.\n"
       "Each path goes through another direct holder. Weak references keep nothing alive and are followed\n"
       "only with --via-weak. Exit code 1: no root leads to it.";
   auto add = command.options.add_options();

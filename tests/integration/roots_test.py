@@ -1,5 +1,7 @@
 """What keeps an object alive, on a real process: the chain of holders, by name, from a named root."""
 
+import os
+
 import harness
 from harness import Target, memsnap
 
@@ -49,6 +51,17 @@ class Roots(harness.LiveTest):
         self.assertEqual(0, text.status, str(text))
         self.assertIn("module __main__", text.out)
         self.assertIn("__main__.Payload", text.out)
+
+    def test_weak_references_count_only_when_asked(self):
+        self.assertEqual(1, len(self.roots("--type", "__main__.Payload", "--paths", "5")["paths"]))
+        weak = self.roots("--type", "__main__.Payload", "--paths", "5", "--via-weak")["paths"]
+        self.assertIn("weakref", " ".join(path[-2]["type"] for path in weak))
+
+    def test_the_largest_of_the_newest_file(self):
+        newest = memsnap("why", "--largest", "--paths", "1", "--json", env=dict(os.environ, MEMSNAP_DIR=str(self.folder)))
+        self.assertEqual(0, newest.status, str(newest))
+        self.assertEqual(1, len(newest.json()["paths"]))
+        self.assertEqual(newest.json(), self.roots("--largest", "--paths", "1"))
 
     def test_wrong_questions(self):
         for wrong in (["0x1"], ["nonsense"], ["--type", "no.such.Type"], []):
