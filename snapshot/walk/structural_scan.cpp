@@ -116,7 +116,7 @@ void StructuralScan::scan_frame(std::uint64_t frame, std::uint32_t type_id, std:
   stream.push_back(0);
   stream.push_back(static_cast<std::uint64_t>(type_id) << 32 | kObjectSynthetic);
   Sink sink(*this, stream, targets);
-  walker::ObjectScan<Memory, Sink>(memory, layout_, nullptr, sink).scan_interpreter_frame(frame);
+  walker::ObjectScan<Memory, Sink>(memory, layout_, nullptr, sink).scan_frame(frame);
   stream.push_back(0);
 }
 
