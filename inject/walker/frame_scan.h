@@ -21,12 +21,13 @@ std::uint64_t frame_stack_top(const Scan& scan, std::uint64_t frame, std::uint64
   return top < first ? 0 : (top - first) / 8;
 }
 
-// A running call's frame (3.11+), not an object: locals by name, then what is known of its evaluation stack.
+// A running call's frame (3.11+), not an object: locals by name, then what is known of its evaluation stack. How many
+// locals it has.
 template <class Scan>
-void scan_interpreter_frame(const Scan& scan, std::uint64_t frame) {
+std::uint64_t scan_interpreter_frame(const Scan& scan, std::uint64_t frame) {
   const HeapLayout::Frame& at = scan.layout.frame;
   // The interpreter's own frames, between C and Python, leave most of their fields unset.
-  if (scan.template value<std::uint8_t>(frame + at.owner) >= at.first_c_owner) return;
+  if (scan.template value<std::uint8_t>(frame + at.owner) >= at.first_c_owner) return 0;
   const std::uint64_t executable = scan.reference(frame + at.executable);
   scan.field(executable, FieldName::kFrameCode);
   scan.field(scan.reference(frame + at.function), FieldName::kFrameFunction);
@@ -34,10 +35,10 @@ void scan_interpreter_frame(const Scan& scan, std::uint64_t frame) {
   scan.field(scan.word(frame + at.builtins), FieldName::kFrameBuiltins);
   scan.field(scan.word(frame + at.locals), FieldName::kFrameLocals);
   scan.field(scan.word(frame + at.frame_object), FieldName::kFrameObject);
-  if (!scan.sink.is_code(executable)) return;
+  if (!scan.sink.is_code(executable)) return 0;
   const std::uint64_t locals = scan.template value<std::int32_t>(executable + scan.layout.code.co_nlocalsplus);
   const std::uint64_t room = scan.template value<std::int32_t>(executable + scan.layout.code.co_framesize);
-  if (locals > kMaxLocals || room > kMaxLocals) return;
+  if (locals > kMaxLocals || room > kMaxLocals) return 0;
   const std::uint64_t names = scan.word(executable + scan.layout.code.co_localsplusnames);
   const std::uint64_t first = frame + at.localsplus;
   for (std::uint64_t i = 0; i < locals; ++i) {
@@ -46,18 +47,24 @@ void scan_interpreter_frame(const Scan& scan, std::uint64_t frame) {
   const std::uint64_t top = frame_stack_top(scan, frame, first);
   for (std::uint64_t i = locals; i < top && i < room; ++i)
     scan.sink.edge(scan.reference(first + 8 * i), EdgeKind::kStack);
+  return locals;
 }
 
 // A frame object of 3.11+ owns a copy of a finished call's frame, or points to one in progress. One in progress that
-// no thread runs is a suspended greenlet's: the calls below it on that greenlet's stack hang on it alone.
+// no thread runs is a suspended greenlet's: the calls below it on that greenlet's stack hang on it alone. A forged
+// chain may be a ring, or frames that overlap: together they have no more locals than one may have.
 template <class Scan>
 void scan_frame_data(const Scan& scan, std::uint64_t object) {
   const std::uint64_t own = object + scan.layout.frame_object.f_frame_data;
   std::uint64_t frame = scan.word(object + scan.layout.frame_object.f_frame);
+  std::uint64_t mark = 0;  // Brent's
+  std::uint64_t locals = 0;
   for (std::uint64_t depth = 0; frame != 0 && depth < kMaxGreenletFrames && !scan.sink.is_running(frame); ++depth) {
-    scan_interpreter_frame(scan, frame);
-    if (frame == own) return;
+    locals += scan_interpreter_frame(scan, frame);
+    if ((depth & (depth + 1)) == 0) mark = frame;
+    if (frame == own || locals > kMaxLocals) return;
     frame = scan.word(frame + scan.layout.frame.previous);
+    if (frame == mark) return;
   }
 }
 

@@ -83,7 +83,8 @@ void scan_kind(const Scan& scan, const TypeRecord& type, std::uint64_t object) {
     case TypeKind::kNumpyArray:
       return scan_numpy_array(scan, object);
     case TypeKind::kInterpreterFrame:
-      return scan_interpreter_frame(scan, object);
+      scan_interpreter_frame(scan, object);
+      return;
     default:
       return scan_small(scan, type, object);
   }

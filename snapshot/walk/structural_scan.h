@@ -35,6 +35,8 @@ class StructuralScan {
  private:
   class Sink;
   struct Memory;
+  const TypeRecord& type_of(std::uint64_t object);  // kind kNotAType when it cannot be read or is none
+
   const ProcessMemory& memory_;
   const HeapLayout& layout_;
   TypeTable& types_;
