@@ -124,6 +124,7 @@ bool HeapWalk::walk_in_child() {
       const auto ranges = orphan_ranges(frozen_.child()->pid(), frozen_.map());
       walker->find_orphans(ranges);
     }
+    result_.unreadable = walker->dropped();
   } catch (const Error& error) {
     if (error.code() != ExitCode::kInternal && !frozen_.facts().partial && options_.cancelled && options_.cancelled())
       throw;
@@ -177,7 +178,7 @@ void HeapWalk::finish() {
   is_text.resize(result_.graph.types.size());
   const Redactor redactor(options_.redact);
   if (options_.keep_edges) keep_texts(result_.graph, host_->types().reader(), is_text, options_.texts, redactor);
-  result_.unreadable += host_->unreadable() + host_->builder().rejected();
+  result_.unreadable += host_->unreadable() + host_->scan().cut_short() + host_->builder().rejected();
   result_.skipped = host_->skipped();
 }
 

@@ -9,8 +9,11 @@ namespace memsnap {
 
 namespace {
 
-// No object's parts are more words. A forged size over a mapping of terabytes ends here, not where the mapping ends.
-constexpr std::uint64_t kMaxReads = 1ull << 29;
+// A forged size over a mapping of terabytes ends here, not where the mapping ends; and when many objects claim the same
+// memory, all of them together are allowed so much, then each little.
+constexpr std::uint64_t kMaxReads = 1ull << 28;  // of one object
+constexpr std::uint64_t kMaxReadsOfAll = 1ull << 33;
+constexpr std::uint64_t kFewReads = 1u << 12;
 
 bool addressable(std::uint64_t target) { return target != 0 && (target & 7) == 0 && target >> 47 == 0; }
 
@@ -23,7 +26,7 @@ bool plausible_reference_count(std::uint64_t count, const HeapLayout& layout) {
 
 struct StructuralScan::Memory {
   const ProcessMemory& source;
-  mutable std::uint64_t reads_left = kMaxReads;
+  mutable std::uint64_t reads_left;
 
   template <class T>
   bool read(std::uint64_t address, T* out) const {
@@ -85,7 +88,7 @@ std::optional<std::uint64_t> StructuralScan::size_of(std::uint64_t object) {
   const TypeRecord type = type_of(object);
   if (!addressable(object) || type.kind == TypeKind::kNotAType) return std::nullopt;
   std::uint64_t size = 0;
-  return walker::object_size(Memory{memory_}, layout_, type, object, &size) ? size : type.basic_size;
+  return walker::object_size(Memory{memory_, kMaxReads}, layout_, type, object, &size) ? size : type.basic_size;
 }
 
 bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector<std::uint64_t>& stream,
@@ -93,7 +96,8 @@ bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector
   if (!addressable(object)) return false;
   const TypeRecord type = type_of(object);
   if (type.kind == TypeKind::kNotAType) return false;
-  const Memory memory{memory_};
+  const std::uint64_t allowed = reads_ < kMaxReadsOfAll ? kMaxReads : kFewReads;
+  const Memory memory{memory_, allowed};
   std::uint64_t size = 0;
   if (!walker::object_size(memory, layout_, type, object, &size)) size = type.basic_size;
   if ((type.flags & kTypeHasGc) != 0 && memory_.try_read<std::uint64_t>(object - 16).value_or(0) != 0) {
@@ -113,12 +117,14 @@ bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector
   scanned.member_begin = 0;
   walker::ObjectScan<Memory, Sink>(memory, layout_, members.data(), sink).scan(scanned, object);
   stream.push_back(0);
+  reads_ += allowed - memory.reads_left;
+  if (memory.reads_left == 0) ++cut_short_;
   return true;
 }
 
 void StructuralScan::scan_frame(std::uint64_t frame, std::uint32_t type_id, std::vector<std::uint64_t>& stream,
                                 std::vector<std::uint64_t>& targets) {
-  const Memory memory{memory_};
+  const Memory memory{memory_, kMaxReads};
   stream.push_back(frame);
   stream.push_back(0);
   stream.push_back(static_cast<std::uint64_t>(type_id) << 32 | kObjectSynthetic);
