@@ -9,6 +9,7 @@
 #include <ctime>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "attach/base/error.h"
@@ -17,6 +18,8 @@
 #include "snapshot/analysis/ownership.h"
 #include "snapshot/analysis/retained.h"
 #include "snapshot/cpython/python_process.h"
+#include "snapshot/memory/breakdown.h"
+#include "snapshot/memory/resident_pages.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/walk/heap_walker.h"
 #include "snapshot/walk/plan.h"
@@ -73,6 +76,7 @@ class Session {
     describe_target();
     refuse_what_is_not_python();
     cancel_point();
+    look_at_pages();
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
@@ -123,13 +127,23 @@ class Session {
     }
   }
 
-  PythonProcess verified_python(const FrozenProcess& frozen) const {
-    const auto images = loaded_images(request_.pid, frozen.map(), frozen.memory());
-    if (frozen.facts().consistent) return find_python(request_.pid, images, frozen.memory());
+  // Right before the freeze: the copy's own pages are not those of the process, and it must not be held for this.
+  void look_at_pages() {
+    try {
+      resident_ = ResidentPages::of(request_.pid);
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::kNoSuchProcess) throw;
+      header().warnings.push_back(fmt::format("resident memory is not accounted for: {}", error.what()));
+    }
+  }
+
+  PythonProcess verified_python(const FrozenProcess& frozen) {
+    images_ = loaded_images(request_.pid, frozen.map(), frozen.memory());
+    if (frozen.facts().consistent) return find_python(request_.pid, images_, frozen.memory());
     const LiveMemory live(request_.pid);
     for (int attempt = 1;; ++attempt) {  // nothing stands still: read again, past the cache
       try {
-        return find_python(request_.pid, images, live);
+        return find_python(request_.pid, images_, live);
       } catch (const LayoutCheckFailed&) {
         if (attempt == kLiveAttempts) throw;
       }
@@ -166,11 +180,22 @@ class Session {
     header().during_collection = plan.during_collection;
     fill_header(walked);
     graph() = std::move(walked.graph);
+    account(frozen, python);
     if (request_.kind == SnapshotKind::kHeap) {
       settle_roots(std::move(walked.late_roots));
     } else {
       keep_types_only();
     }
+  }
+
+  void account(FrozenProcess& frozen, const PythonProcess& python) {
+    if (!resident_) return;
+    log_.progress("accounting for resident memory", 0, 0);
+    const auto begin = steady_clock::now();
+    const double cpu_begin = own_cpu_ms();
+    account_for_memory(frozen, frozen.child(), python, images_, graph(), *resident_, header().memory);
+    header().memory.parts_ms = milliseconds_since(begin);
+    header().memory.parts_cpu_ms = own_cpu_ms() - cpu_begin;
   }
 
   void fill_header(WalkResult& walked) {
@@ -224,6 +249,8 @@ class Session {
   const SnapshotRequest& request_;
   Log& log_;
   ProcessId target_;
+  std::optional<ResidentPages> resident_;
+  std::vector<std::unique_ptr<ElfImage>> images_;
   SnapshotResult result_;
 };
 
