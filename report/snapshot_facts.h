@@ -15,7 +15,8 @@ std::vector<Line> headline(const SnapshotHeader& header);
 std::vector<Line> caveats(const SnapshotHeader& header);
 
 FactObject target_facts(const TargetInfo& target);
-FactObject memory_facts(const MemoryTotals& memory);
+// `parts`: with the array of them.
+FactObject memory_facts(const MemoryTotals& memory, bool parts = true);
 FactObject totals_facts(const SnapshotHeader& header);
 // How it was taken: method, consistent, partial, pause_ms, ... warnings.
 FactObject capture_facts(const SnapshotHeader& header);

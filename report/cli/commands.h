@@ -12,6 +12,7 @@ Command summary_command();
 Command tree_command();
 Command roots_command();
 Command info_command();
+Command memory_command();
 Command help_command();
 
 }  // namespace memsnap

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -28,6 +29,55 @@ class HashCursor {
   const HeapGraph& graph_;
   std::size_t next_ = 0;
 };
+
+bool is_object(const HeapGraph& graph, NodeIndex node) { return (graph.flags[node] & kNodeSynthetic) == 0; }
+
+// For each type of a graph the number of its name, the same for both graphs.
+std::vector<std::uint32_t> numbered_names(const HeapGraph& graph, std::map<std::string, std::uint32_t>& numbers) {
+  std::vector<std::uint32_t> names;
+  for (const TypeEntry& type : graph.types) {
+    const auto number = static_cast<std::uint32_t>(numbers.size());
+    names.push_back(numbers.emplace(graph.strings.text(type.name), number).first->second);
+  }
+  return names;
+}
+
+// Both in ascending order of address: `gone(i)`, `added(j)` and `survived(i, j)` for each object of either.
+template <typename Gone, typename Added, typename Survived>
+void match_objects(const HeapGraph& before, const HeapGraph& after, Gone gone, Added added, Survived survived) {
+  HashCursor old_hashes(before);
+  HashCursor new_hashes(after);
+  std::map<std::string, std::uint32_t> numbers;
+  const auto old_names = numbered_names(before, numbers);
+  const auto new_names = numbered_names(after, numbers);
+  const auto same_type = [&](NodeIndex i, NodeIndex j) {
+    return old_names.at(before.type[i]) == new_names.at(after.type[j]);
+  };
+  NodeIndex i = 0;
+  NodeIndex j = 0;
+  const std::size_t old_end = before.address.size();
+  const std::size_t new_end = after.address.size();
+  while (i < old_end || j < new_end) {
+    const bool has_old = i < old_end && (j == new_end || before.address[i] <= after.address[j]);
+    const bool has_new = j < new_end && (i == old_end || after.address[j] <= before.address[i]);
+    const bool was_object = has_old && is_object(before, i);
+    const bool is_one = has_new && is_object(after, j);
+    bool same = was_object && is_one && same_type(i, j);
+    if (has_old && has_new) {
+      const auto old_hash = old_hashes.at(i);
+      const auto new_hash = new_hashes.at(j);
+      same = same && !(old_hash && new_hash && *old_hash != *new_hash);
+    }
+    if (same) {
+      survived(i, j);
+    } else {
+      if (was_object) gone(i);
+      if (is_one) added(j);
+    }
+    i += has_old ? 1 : 0;
+    j += has_new ? 1 : 0;
+  }
+}
 
 }  // namespace
 
@@ -58,38 +108,21 @@ bool same_process(const TargetInfo& a, const TargetInfo& b) {
 
 ObjectChanges diff_objects(const HeapGraph& before, const HeapGraph& after) {
   ObjectChanges changes;
-  HashCursor old_hashes(before);
-  HashCursor new_hashes(after);
-  NodeIndex i = 0;
-  NodeIndex j = 0;
-  const std::size_t old_end = before.address.size();
-  const std::size_t new_end = after.address.size();
-  while (i < old_end || j < new_end) {
-    if (j == new_end || (i < old_end && before.address[i] < after.address[j])) {
-      if ((before.flags[i] & kNodeSynthetic) == 0) add(changes.gone, before.size[i]);
-      ++i;
-      continue;
-    }
-    if (i == old_end || after.address[j] < before.address[i]) {
-      if ((after.flags[j] & kNodeSynthetic) == 0) add(changes.added, after.size[j]);
-      ++j;
-      continue;
-    }
-    const auto old_hash = old_hashes.at(i);
-    const auto new_hash = new_hashes.at(j);
-    const bool reused = before.type_name(i) != after.type_name(j) || (old_hash && new_hash && *old_hash != *new_hash);
-    const bool was_object = (before.flags[i] & kNodeSynthetic) == 0;
-    const bool is_object = (after.flags[j] & kNodeSynthetic) == 0;
-    if (reused || was_object != is_object) {
-      if (was_object) add(changes.gone, before.size[i]);
-      if (is_object) add(changes.added, after.size[j]);
-    } else if (is_object) {
-      add(changes.surviving, after.size[j]);
-    }
-    ++i;
-    ++j;
-  }
+  match_objects(
+      before, after, [&](NodeIndex i) { add(changes.gone, before.size[i]); },
+      [&](NodeIndex j) { add(changes.added, after.size[j]); },
+      [&](NodeIndex i, NodeIndex j) {
+        add(changes.surviving, after.size[j]);
+        if (after.size[j] > before.size[i]) add(changes.grown, after.size[j] - before.size[i]);
+      });
   return changes;
+}
+
+BitSet added_objects(const HeapGraph& before, const HeapGraph& after) {
+  BitSet added(after.node_count());
+  match_objects(
+      before, after, [](NodeIndex) {}, [&](NodeIndex j) { added.set(j); }, [](NodeIndex, NodeIndex) {});
+  return added;
 }
 
 }  // namespace memsnap

@@ -28,6 +28,7 @@ struct ObjectChanges {
   TypeTotals added;
   TypeTotals gone;
   TypeTotals surviving;  // with their new size
+  TypeTotals grown;      // of those: the ones larger than before, with the bytes that they grew
 };
 
 }  // namespace memsnap
