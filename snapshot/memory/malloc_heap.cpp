@@ -14,6 +14,7 @@ namespace memsnap {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kHeader = 16;
 constexpr std::uint64_t kMmapped = 2;
 constexpr std::uint64_t kFlags = 7;
 // Others may have moved the break before malloc did: its first chunk is looked for so far.
@@ -21,17 +22,18 @@ constexpr std::uint64_t kStartSearched = 8192;
 
 class HeapFinder {
  public:
-  HeapFinder(const ProcessMemory& memory, const MemoryMap& map) : memory_(memory), map_(map) {}
+  HeapFinder(const ProcessMemory& memory, const ProcessMemory& cached, const MemoryMap& map)
+      : memory_(memory), cached_(cached), map_(map) {}
 
   MallocHeaps find(const std::vector<ElfImage::Section>& writable_data, const ResidentPages* resident,
                    const KnownRanges& known) {
-    const MallocArenas found = find_arenas(memory_, map_, writable_data);
+    const MallocArenas found = find_arenas(cached_, map_, writable_data);
     if (found.arenas.empty()) return {};
     for (const std::size_t main : found.main) walk_main(found.arenas[main]);
     for (const ArenaHeap& heap : found.heaps) walk_heap(heap, found.arenas[heap.arena].top);
     const auto by_begin = [](const MallocSegment& a, const MallocSegment& b) { return a.begin < b.begin; };
     std::sort(segments_.begin(), segments_.end(), by_begin);
-    mark_listed_chunks(memory_, found.arenas, tcache_sized_, segments_);
+    mark_listed_chunks(cached_, found.arenas, tcache_sized_, segments_);
     find_mmapped(resident, known);
     std::sort(segments_.begin(), segments_.end(), by_begin);
     return {std::move(segments_), found.arenas.size(), damaged_};
@@ -88,11 +90,12 @@ class HeapFinder {
     const std::vector<Run> ranges = taken(known);
     auto next = ranges.begin();
     for (const Run& region : anonymous_ranges(map_)) {
-      bool at_border = true;  // something else ended here
+      bool at_border = true;                // something else ended here
+      std::uint64_t border = region.begin;  // where the last known thing ended
       for (std::uint64_t at = region.begin; at < region.end;) {
         while (next != ranges.end() && next->end <= at) ++next;
         if (next != ranges.end() && next->begin <= at) {
-          at = (next->end + kPage - 1) / kPage * kPage;
+          at = border = (next->end + kPage - 1) / kPage * kPage;
           at_border = true;
           continue;
         }
@@ -102,10 +105,11 @@ class HeapFinder {
           continue;
         }
         const std::uint64_t limit = next == ranges.end() ? region.end : std::min(region.end, next->begin);
-        const auto chunk = mmapped_chunk(at, limit, at_border);
+        const auto chunk = mmapped_chunk(at, {border, limit}, at_border);
         at_border = chunk.has_value();
         at = chunk ? chunk->end : at + kPage;
         if (!chunk) continue;
+        border = chunk->end;
         MallocSegment segment;
         segment.begin = segment.head = chunk->begin;
         segment.end = chunk->end;
@@ -115,22 +119,28 @@ class HeapFinder {
     }
   }
 
-  // A chunk that begins with the page, or, when it was aligned for its caller, a little behind: prev_size says how far.
-  std::optional<Run> mmapped_chunk(std::uint64_t page, std::uint64_t limit, bool thorough) const {
+  // A chunk that begins with the page, or, when it was aligned for its caller, behind the begin of its mapping:
+  // prev_size says how far. Up to 2.42 size goes to the end of the mapping, from 2.43 on it leaves a header's room
+  // there.
+  std::optional<Run> mmapped_chunk(std::uint64_t page, Run space, bool thorough) const {
     std::array<std::uint64_t, kPage / 8> words{};
     const std::size_t count = thorough ? words.size() : 8;
     if (!memory_.copy(page, std::as_writable_bytes(std::span(words).first(count)))) return std::nullopt;
     for (std::uint64_t offset = 0; offset + 16 <= count * 8; offset = offset == 0 ? 16 : 2 * offset + 16) {
-      const std::uint64_t size = words.at(offset / 8 + 1);
-      if (words.at(offset / 8) != offset || (size & kFlags) != kMmapped) continue;
-      const std::uint64_t bytes = size & ~kFlags;
-      if (bytes < kPage / 2 || bytes > limit - page || (bytes + offset) % kPage != 0) continue;
-      if (bytes + offset <= limit - page) return Run{page + offset, page + offset + bytes};
+      const std::uint64_t lead = words.at(offset / 8);
+      const std::uint64_t header = words.at(offset / 8 + 1);
+      const std::uint64_t size = header & ~kFlags;
+      if ((header & kFlags) != kMmapped || lead % kPage != offset || lead > page + offset - space.begin) continue;
+      if (size < kPage / 2 || size > space.end - page) continue;
+      const std::uint64_t end = (page + offset + size + kPage - 1) / kPage * kPage;
+      if (end - (page + offset + size) != 0 && end - (page + offset + size) != kHeader) continue;
+      if (end <= space.end) return Run{page + offset, end};
     }
     return std::nullopt;
   }
 
   const ProcessMemory& memory_;
+  const ProcessMemory& cached_;
   const MemoryMap& map_;
   std::vector<MallocSegment> segments_;
   std::vector<std::uint64_t> tcache_sized_;
@@ -154,10 +164,10 @@ std::optional<MallocChunk> MallocHeaps::find(std::uint64_t address) const {
                      free ? MallocChunk::State::kFree : MallocChunk::State::kInUse};
 }
 
-MallocHeaps find_malloc_heaps(const ProcessMemory& memory, const MemoryMap& map,
+MallocHeaps find_malloc_heaps(const ProcessMemory& memory, const ProcessMemory& cached, const MemoryMap& map,
                               const std::vector<ElfImage::Section>& writable_data, const ResidentPages* resident,
                               const KnownRanges& known) {
-  return HeapFinder(memory, map).find(writable_data, resident, known);
+  return HeapFinder(memory, cached, map).find(writable_data, resident, known);
 }
 
 }  // namespace memsnap

@@ -74,10 +74,10 @@ class MallocHeaps {
 using KnownRanges = std::vector<Run>;
 
 // Finds malloc's arenas of any glibc from 2.28 on without a symbol: by the bins of a malloc_state, which refer to
-// themselves, in the writable data of `images`, and by the heads of heaps at multiples of 64 MiB. Nothing is believed
-// that is not consistent. `memory` is read in large pieces: a cache in front of it is of no use. `resident` may be
-// null.
-MallocHeaps find_malloc_heaps(const ProcessMemory& memory, const MemoryMap& map,
+// themselves, in the data of the C library, and by the heads of heaps at multiples of 64 MiB. Nothing is believed that
+// is not consistent. Heaps are read in large pieces through `memory`, for which a cache is of no use; lists are
+// followed through `cached`. `resident` may be null.
+MallocHeaps find_malloc_heaps(const ProcessMemory& memory, const ProcessMemory& cached, const MemoryMap& map,
                               const std::vector<ElfImage::Section>& writable_data, const ResidentPages* resident,
                               const KnownRanges& known);
 

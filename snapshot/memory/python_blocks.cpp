@@ -14,6 +14,7 @@ constexpr std::uint64_t kHead = 16;  // GC head or chunk header
 constexpr std::size_t kBodyWords = 128;
 // What malloc may give beyond what was asked for: the rest of a page where the block has a mapping of its own.
 constexpr std::uint64_t kSlack = 4096 + 64;
+constexpr std::uint64_t kOwnMapping = 64u << 10;
 constexpr std::uint64_t kDequeBlock = 528;  // of collections.deque: 64 items between two links
 constexpr std::uint64_t kDequeLeft = 24;
 constexpr std::uint64_t kDequeRightLink = 520;
@@ -85,11 +86,10 @@ class BlockFinder {
 
   bool add_chunk(std::uint64_t pointer, std::uint64_t& budget) {
     const auto chunk = heaps_.find(pointer);
-    // The debug hooks put two words in front of the block.
-    if (!chunk || !chunk->in_use() || pointer - chunk->address < kHead || pointer - chunk->address > 3 * kHead ||
-        chunk->size > budget) {
-      return false;
-    }
+    if (!chunk || !chunk->in_use() || chunk->size > budget) return false;
+    // The debug hooks put two words in front of the block; one with a mapping of its own may be aligned.
+    const std::uint64_t lead = chunk->size > kOwnMapping ? kSlack : 3 * kHead;
+    if (pointer - chunk->address < kHead || pointer - chunk->address > lead) return false;
     found_.chunks.push_back(chunk->address);
     budget -= chunk->size;
     return true;
