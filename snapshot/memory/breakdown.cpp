@@ -51,7 +51,7 @@ class Breakdown {
       }
     }
     image_data_ = merged(std::move(image_data_));
-    arenas_ = find_pymalloc_arenas(cached_, map_, places_of_arena_tables(data));
+    arenas_ = find_pymalloc_arenas(memory_, cached_, map_, places_of_arena_tables(data));
     std::vector<Run> known;
     for (const PymallocArena& arena : arenas_) known.push_back({arena.address, arena.end()});
     heaps_ = find_malloc_heaps(memory_, cached_, map_, data, &resident_, known);

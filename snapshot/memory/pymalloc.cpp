@@ -41,7 +41,8 @@ class TableFinder {
   using Batch = std::array<ArenaObject, kFirstTable>;
 
  public:
-  TableFinder(const ProcessMemory& memory, const MemoryMap& map) : memory_(memory), ranges_(anonymous_ranges(map)) {}
+  TableFinder(const ProcessMemory& memory, const ProcessMemory& cached, const MemoryMap& map)
+      : memory_(memory), cached_(cached), ranges_(anonymous_ranges(map)) {}
 
   // Looks at each word of `place` as if it were `static struct arena_object* arenas`.
   void search(const ElfImage::Section& place) {
@@ -76,16 +77,25 @@ class TableFinder {
            in_anonymous(entry.address, form.arena_size);
   }
 
+  // 64 pools of 4 KiB and 64 of 16 KiB look alike in the table.
+  bool first_pool_fits(const ArenaObject& entry, const Form& form) const {
+    const PymallocArena arena{entry.address, entry.pool_address, form.arena_size, form.pool_size};
+    if (arena.first_pool() >= arena.unused) return true;
+    const auto header = memory_.try_read<PoolHeader>(arena.first_pool());
+    if (!header) return false;
+    return header->size_index >= kSizes || header->max_next_offset == form.pool_size - (header->size_index + 1) * 16;
+  }
+
   // How long the table is is not known: it ends with the first entry that is none.
   bool read_table(std::uint64_t table, const Form& form) {
     const std::size_t before = found_.size();
     Batch entries;
     for (std::size_t read = 0; read < kMaxTable; read += entries.size()) {
       const std::uint64_t at = table + read * sizeof(ArenaObject);
-      if (!in_anonymous(at, sizeof(entries)) || !memory_.copy(at, std::as_writable_bytes(std::span(entries)))) break;
+      if (!in_anonymous(at, sizeof(entries)) || !cached_.copy(at, std::as_writable_bytes(std::span(entries)))) break;
       for (const ArenaObject& entry : entries) {
         const bool unused = entry.address == 0 && (entry.nextarena == 0 || is_entry(entry.nextarena, table));
-        if (!unused && !fits(entry, form)) {
+        if (!unused && !(fits(entry, form) && first_pool_fits(entry, form))) {
           // The first batch is there whole, or this is no table.
           if (read == 0) found_.resize(before);
           return found_.size() > before;
@@ -102,6 +112,7 @@ class TableFinder {
   }
 
   const ProcessMemory& memory_;
+  const ProcessMemory& cached_;
   std::vector<Run> ranges_;
   std::unordered_set<std::uint64_t> tables_;
   std::vector<PymallocArena> found_;
@@ -109,9 +120,9 @@ class TableFinder {
 
 }  // namespace
 
-std::vector<PymallocArena> find_pymalloc_arenas(const ProcessMemory& memory, const MemoryMap& map,
-                                                const std::vector<ElfImage::Section>& places) {
-  TableFinder finder(memory, map);
+std::vector<PymallocArena> find_pymalloc_arenas(const ProcessMemory& memory, const ProcessMemory& cached,
+                                                const MemoryMap& map, const std::vector<ElfImage::Section>& places) {
+  TableFinder finder(memory, cached, map);
   for (const ElfImage::Section& place : places) finder.search(place);
   std::vector<PymallocArena> arenas = finder.arenas();
   // Two tables cannot share an arena: the second one is forged or stale.

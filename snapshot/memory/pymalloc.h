@@ -31,9 +31,10 @@ struct PymallocPool {
 };
 
 // The arenas of every interpreter: by the table of them that a variable in `places` points to, whose entries must all
-// be those of one form of arena. Ascending; empty where there are none (PYTHONMALLOC=malloc).
-std::vector<PymallocArena> find_pymalloc_arenas(const ProcessMemory& memory, const MemoryMap& map,
-                                                const std::vector<ElfImage::Section>& places);
+// be those of one form of arena. The table is read through `cached`, pools, one word here and there, through `memory`.
+// Ascending; empty where there are none (PYTHONMALLOC=malloc).
+std::vector<PymallocArena> find_pymalloc_arenas(const ProcessMemory& memory, const ProcessMemory& cached,
+                                                const MemoryMap& map, const std::vector<ElfImage::Section>& places);
 
 // Empty for memory that is no pool's header.
 std::optional<PymallocPool> read_pool(const ProcessMemory& memory, const PymallocArena& arena, std::uint64_t pool);
