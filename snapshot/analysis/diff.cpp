@@ -4,12 +4,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 namespace memsnap {
 namespace {
 
-void add(TypeTotals& totals, std::uint64_t size) {
+void add(Totals& totals, std::uint64_t size) {
   ++totals.count;
   totals.size += size;
 }
@@ -81,25 +82,55 @@ void match_objects(const HeapGraph& before, const HeapGraph& after, Gone gone, A
 
 }  // namespace
 
-std::vector<TypeChange> diff_types(const HeapGraph& before, const HeapGraph& after) {
-  std::map<std::string_view, TypeChange> changes;
+std::vector<Change> diff_types(const HeapGraph& before, const HeapGraph& after) {
+  std::map<std::string_view, Change> changes;
   for (const TypeEntry& type : before.types) {
-    TypeTotals& totals = changes[before.strings.text(type.name)].old_totals;
+    Totals& totals = changes[before.strings.text(type.name)].old_totals;
     totals.count += type.count;
     totals.size += type.size;
   }
   for (const TypeEntry& type : after.types) {
-    TypeTotals& totals = changes[after.strings.text(type.name)].new_totals;
+    Totals& totals = changes[after.strings.text(type.name)].new_totals;
     totals.count += type.count;
     totals.size += type.size;
   }
-  std::vector<TypeChange> result;
+  std::vector<Change> result;
   for (auto& [name, change] : changes) {
-    if (change.old_totals == TypeTotals{} && change.new_totals == TypeTotals{}) continue;
+    if (change.old_totals == Totals{} && change.new_totals == Totals{}) continue;
     change.name = name;
     result.push_back(std::move(change));
   }
   return result;
+}
+
+std::vector<Change> diff_holders(const HeapGraph& before, const HeapGraph& after, const HolderLimits& limits) {
+  std::map<HolderPath, Change> changes;
+  for (const auto& [path, totals] : holder_totals(before, limits)) changes[path].old_totals = totals;
+  for (const auto& [path, totals] : holder_totals(after, limits)) changes[path].new_totals = totals;
+  std::vector<Change> result;
+  for (auto& [path, change] : changes) {
+    std::tie(change.name, change.type) = path;
+    result.push_back(std::move(change));
+  }
+  return result;
+}
+
+std::vector<Change> diff_memory(const MemoryTotals& before, const MemoryTotals& after) {
+  const auto part = [](const char* name, std::uint64_t old_size, std::uint64_t new_size) {
+    return Change{.name = name, .type = {}, .old_totals = {0, old_size}, .new_totals = {0, new_size}};
+  };
+  std::vector<Change> changes{part("rss", before.rss, after.rss), part("pss", before.pss, after.pss),
+                              part("uss", before.uss, after.uss)};
+  if (before.parts.empty() || after.parts.empty()) {  // files of before they were measured
+    changes.push_back(part("python objects", before.python_objects, after.python_objects));
+    return changes;
+  }
+  for (const char* name : kMemoryParts) {
+    if (before.part(name) != 0 || after.part(name) != 0) {
+      changes.push_back(part(name, before.part(name), after.part(name)));
+    }
+  }
+  return changes;
 }
 
 bool same_process(const TargetInfo& a, const TargetInfo& b) {

@@ -23,10 +23,9 @@ constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kInterpreterSize = 1u << 20;  // more than sizeof(PyInterpreterState) of any release
 constexpr std::uint64_t kFreeHeader = 48;             // what malloc_trim leaves of a free chunk
 
+// In the order of kMemoryParts.
 enum Part : std::uint8_t { kObjects, kPymallocFree, kInUse, kFree, kStacks, kFiles, kShared, kHuge, kOther, kParts };
-constexpr std::array<const char*, kParts> kNames{kPartObjects,    kPartPymallocFree, kPartMallocInUse,
-                                                 kPartMallocFree, kPartStacks,       kPartFiles,
-                                                 kPartShared,     kPartHugePadding,  kPartOther};
+static_assert(kMemoryParts.size() == kParts);
 
 // Memory that other processes may use too and that no file on a disk is behind.
 bool is_shared_memory(const Mapping& mapping) {
@@ -228,7 +227,7 @@ class Breakdown {
     for (const std::uint64_t bytes : bytes_) sum += bytes;
     add(kOther, resident_.total() - std::min(resident_.total(), sum));
     for (std::size_t i = 0; i < kParts; ++i) {
-      if (i != kHuge || bytes_.at(i) != 0) totals.parts.push_back({kNames.at(i), bytes_.at(i)});
+      if (i != kHuge || bytes_.at(i) != 0) totals.parts.push_back({kMemoryParts.at(i), bytes_.at(i)});
     }
     totals.allocator = foreign_malloc(images);
     if (totals.allocator.empty() && heaps_.arenas() != 0) totals.allocator = "glibc";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -28,7 +29,7 @@ struct TargetInfo {
   std::uint32_t threads = 0;
 };
 
-// Names of MemoryPart, in the order in which they are listed.
+// Names of MemoryPart, and the order in which they are listed.
 inline constexpr const char* kPartObjects = "python objects";
 inline constexpr const char* kPartPymallocFree = "pymalloc free";
 inline constexpr const char* kPartMallocInUse = "malloc in use";
@@ -38,6 +39,9 @@ inline constexpr const char* kPartFiles = "mapped files";
 inline constexpr const char* kPartShared = "shared";
 inline constexpr const char* kPartHugePadding = "huge page padding";
 inline constexpr const char* kPartOther = "other";
+inline constexpr std::array<const char*, 9> kMemoryParts{kPartObjects,    kPartPymallocFree, kPartMallocInUse,
+                                                         kPartMallocFree, kPartStacks,       kPartFiles,
+                                                         kPartShared,     kPartHugePadding,  kPartOther};
 
 // Bytes of resident memory of one kind. The parts of a process are disjoint, and all of its RSS.
 struct MemoryPart {

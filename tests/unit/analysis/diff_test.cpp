@@ -73,7 +73,7 @@ TEST(Diff, objects_and_types_are_those_of_a_comparison_by_maps) {
     }
 
     const ObjectChanges changes = diff_objects(before, after);
-    const std::vector<TypeChange> types = diff_types(before, after);
+    const std::vector<Change> types = diff_types(before, after);
 
     const BitSet added = added_objects(before, after);
     std::uint64_t bits = 0;
@@ -85,7 +85,7 @@ TEST(Diff, objects_and_types_are_those_of_a_comparison_by_maps) {
     EXPECT_EQ(changes.gone.count, old_objects.size() - surviving);
     EXPECT_EQ(changes.added.count, new_objects.size() - surviving);
     ASSERT_EQ(types.size(), delta.size());
-    for (const TypeChange& type : types) EXPECT_EQ(type.size_delta(), delta[type.name]) << type.name;
+    for (const Change& type : types) EXPECT_EQ(type.size_delta(), delta[type.name]) << type.name;
   }
 }
 
