@@ -41,8 +41,9 @@ class ListMarker {
   // tcache_perthread_struct (malloc/malloc.c): how many entries each list has, then where it begins.
   void mark_cache(std::uint64_t chunk, std::uint64_t size) {
     if (is_free(chunk)) return;
-    std::array<std::byte, kTcacheSlots - 16> bytes{};
-    if (!memory_.copy(chunk + 16, std::span(bytes).first(size - 16))) return;
+    // The caller may use 8 bytes of the next chunk too.
+    std::array<std::byte, kTcacheSlots - 8> bytes{};
+    if (size > kTcacheSlots || !memory_.copy(chunk + 16, std::span(bytes).first(size - 8))) return;
     const bool slots = size == kTcacheSlots;
     const std::size_t lists = slots ? 76 : 64;
     const std::size_t width = size == kTcacheBytes ? 1 : 2;

@@ -63,13 +63,16 @@ class HeapFinder {
     for (auto other = map_.mappings().rbegin(); other != map_.mappings().rend(); ++other) {
       if (other->end == heap.begin && other->name == mapping->name && is_anonymous(*other)) heap.begin = other->begin;
     }
-    ChunkWalk first;
-    for (std::uint64_t at = heap.begin; at < heap.begin + kStartSearched && at < arena.top; at += 16) {
-      ChunkWalk walk = walk_chunks(memory_, at, heap.end, arena.top, true);
-      if (walk.complete) return keep(std::move(walk), at);
-      if (at == heap.begin) first = std::move(walk);
+    ChunkWalk walk = walk_chunks(memory_, heap.begin, heap.end, arena.top, true);
+    if (walk.complete) return keep(std::move(walk), heap.begin);
+    // Either others moved the break first, or a header was overwritten: chunks that lead to the top are malloc's.
+    const std::uint64_t broken = std::max(walk.chunks.end(), heap.begin + 16);
+    if (walk.chunks.end() != heap.begin) keep(std::move(walk), heap.begin);
+    for (std::uint64_t at = broken; at < std::min(broken + kStartSearched, arena.top); at += 16) {
+      ChunkWalk rest = walk_chunks(memory_, at, heap.end, arena.top, true);
+      if (rest.complete) return keep(std::move(rest), at);
     }
-    keep(std::move(first), heap.begin);
+    if (segments_.empty()) ++damaged_;
   }
 
   void walk_heap(const ArenaHeap& heap, std::uint64_t top) {
