@@ -75,7 +75,8 @@ class BlockFinder {
       if (pointer % 8 != 0 || pointer < 4096 || pointer >> 47 != 0) continue;
       if (add_chunk(pointer, budget)) {
         if (i == kDequeLeft / 8 && fields.size() > i + 1) add_deque(pointer, fields[i + 1], budget);
-      } else if (budget > 2 * kSlack && range_at(gaps_, pointer) != nullptr && graph_.find(pointer) == kNoNode) {
+      } else if (budget > kSlack + kSmallest && range_at(gaps_, pointer) != nullptr &&
+                 graph_.find(pointer) == kNoNode) {
         found_.elsewhere.push_back({pointer, pointer + budget - kSlack});
         elsewhere = budget - kSlack;
         budget = kSlack;

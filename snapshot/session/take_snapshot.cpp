@@ -75,9 +75,9 @@ class Session {
 
   SnapshotResult run() {
     describe_target();
+    look_at_pages();
     refuse_what_is_not_python();
     cancel_point();
-    look_at_pages();
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
@@ -129,7 +129,8 @@ class Session {
     }
   }
 
-  // Right before the freeze: the copy's own pages are not those of the process, and it must not be held for this.
+  // Of the process itself, for the copy's own pages are others, and before anything else: reading its libraries makes
+  // more of them resident.
   void look_at_pages() {
     try {
       resident_ = ResidentPages::of(request_.pid);
