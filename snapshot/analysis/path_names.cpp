@@ -2,10 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 namespace memsnap {
 namespace {
 
 constexpr std::size_t kLongestText = 12;  // steps, half of them from each end
+constexpr std::string_view kNamespace = ".__dict__";
+
+// ['name'] as .name
+std::string as_attribute(const std::string& label) {
+  if (!label.starts_with("['") || !label.ends_with("']") || label.size() < 5) return label;
+  return "." + label.substr(2, label.size() - 4);
+}
 
 }  // namespace
 
@@ -26,14 +35,17 @@ std::string step_label(const HeapGraph& graph, const NodeNames& names, const Pat
 
 std::string path_text(const HeapGraph& graph, const NodeNames& names, const Path& path) {
   std::string text = root_name(graph, path.root);
-  for (std::size_t i = 1; i < path.steps.size(); ++i) {
-    const bool left_out =
-        path.steps.size() > kLongestText && i > kLongestText / 2 && i + kLongestText / 2 < path.steps.size();
-    if (left_out) {
-      if (i == kLongestText / 2 + 1) text += fmt::format(" ... {} more ... ", path.steps.size() - kLongestText - 1);
+  const std::size_t count = path.steps.size();
+  bool in_namespace = false;  // the step before led to an instance's or module's __dict__
+  for (std::size_t i = 1; i < count; ++i) {
+    if (count > kLongestText && i > kLongestText / 2 && i + kLongestText / 2 < count) {
+      if (i == kLongestText / 2 + 1) text += fmt::format(" ... {} more ... ", count - kLongestText - 1);
       continue;
     }
-    const std::string label = step_label(graph, names, path, i);
+    std::string label = step_label(graph, names, path, i);
+    if (in_namespace) label = as_attribute(label);
+    in_namespace = label == kNamespace && i + 1 < count;
+    if (in_namespace) continue;
     if (!label.empty() && label.front() != '.' && label.front() != '[') text += ' ';
     text += label;
   }
