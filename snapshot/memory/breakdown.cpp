@@ -89,18 +89,24 @@ class Breakdown {
     return places;
   }
 
-  // From 3.13 on the allocator's state of such an interpreter is a block of its own: it begins with rings of pools
-  // that refer to themselves.
+  // From 3.13 on the allocator's state of such an interpreter is a block of its own. It begins with a ring of pools for
+  // each size of block: what a ring's head points to, be it the head itself, points back.
   void add_own_states(std::uint64_t begin, std::uint64_t end, std::vector<ElfImage::Section>& places) const {
-    constexpr std::uint64_t kRings = 64 * 8;
+    constexpr std::size_t kRings = 32;
+    constexpr std::uint64_t kPrevious = 24;  // in a pool's header
     std::vector<std::uint64_t> words((end - begin) / 8);
     if (!memory_.copy(begin, std::as_writable_bytes(std::span(words)))) return;
+    const std::vector<Run> anonymous = anonymous_ranges(map_);
     for (const std::uint64_t word : words) {
-      if (word == 0 || word % 16 != 0 || word >> 47 != 0) continue;
-      const auto first = cached_.try_read<std::array<std::uint64_t, 2>>(word + kRings - 16);
-      if (first && (*first)[0] == word + kRings - 32 && (*first)[1] == word + kRings - 32) {
-        places.push_back({word + kRings, word + kRings + 256});
+      if (word == 0 || word % 16 != 0 || range_at(anonymous, word) == nullptr) continue;
+      const auto rings = cached_.try_read<std::array<std::uint64_t, 2 * kRings>>(word);
+      std::size_t whole = 0;
+      for (; rings && whole < kRings; ++whole) {
+        const std::uint64_t head = word + 16 * whole - 16;
+        const std::uint64_t pool = rings->at(2 * whole);
+        if (pool != head && (pool % kPage != 0 || cached_.try_read<std::uint64_t>(pool + kPrevious) != head)) break;
       }
+      if (whole == kRings) places.push_back({word + 16 * kRings, word + 16 * kRings + 8});
     }
   }
 

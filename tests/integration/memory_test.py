@@ -103,6 +103,13 @@ class Parts(MemoryTest):
     def test_arrays_of_numpy(self):
         self.check("arrays", slack=12 * MIB)  # importing it takes some of everything
 
+    def test_interpreters_with_arenas_of_their_own(self):
+        _, after = self.check("interpreters", slack=12 * MIB)  # their own modules and types
+        self.assertGreater(after["accounted"], 0.99, after)
+
+    def test_stacks_of_ended_threads(self):
+        self.check("ended_threads")
+
     def test_shared_memory(self):
         self.check("shared")
 

@@ -133,6 +133,31 @@ def arrays():
     return {"python objects": (5 << 23) + 5000 * (chunk(2400) + 112 + 32)}
 
 
+def interpreters():
+    """Each has arenas of its own from 3.12 on."""
+    if sys.version_info < (3, 12):
+        return {}
+    try:
+        import _interpreters as module
+    except ImportError:
+        import _xxsubinterpreters as module
+    for _ in range(3):
+        made = module.create() if sys.version_info < (3, 13) else module.create("isolated")
+        module.run_string(made, "kept = [bytes(400) for _ in range(20000)]")
+        KEPT.append(made)
+    return {"python objects": 3 * 20000 * ((sys.getsizeof(bytes(400)) + 15) // 16 * 16 + 8)}
+
+
+def ended_threads():
+    """Their stacks are kept for new ones."""
+    threads = [threading.Thread(target=sum, args=(range(100),)) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"malloc in use": 0}
+
+
 def shared():
     KEPT.append(mmap.mmap(-1, 10 << 20))
     KEPT[-1].write(b"x" * (10 << 20))
