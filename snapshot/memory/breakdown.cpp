@@ -237,9 +237,6 @@ class Breakdown {
     }
     totals.allocator = foreign_malloc(images);
     if (totals.allocator.empty() && heaps_.arenas() != 0) totals.allocator = "glibc";
-    totals.rss = resident_.use().rss;
-    totals.pss = resident_.use().pss;
-    totals.uss = resident_.use().uss;
   }
 
   struct Idle {

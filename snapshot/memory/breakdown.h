@@ -15,7 +15,7 @@ namespace memsnap {
 
 // Accounts for the RSS of a process: each byte of a resident page belongs to one part. `graph` has the objects of the
 // walk, `resident` the pages of the process itself at the freeze. Fills parts, allocator and the other members of
-// MemoryTotals that go with them, rss, pss and uss too.
+// MemoryTotals that go with them.
 void account_for_memory(const FrozenProcess& frozen, FrozenChild* child, const PythonProcess& python,
                         const std::vector<std::unique_ptr<ElfImage>>& images, const HeapGraph& graph,
                         const ResidentPages& resident, MemoryTotals& totals);

@@ -18,6 +18,8 @@
 namespace memsnap {
 namespace {
 
+constexpr std::uint64_t kSteady = 1000;  // a process whose RSS changes by less than this part of it stands still
+
 // Pages that the kernel maps without counting them as the process's.
 bool counts(const Mapping& mapping) {
   return mapping.name != "[vvar]" && mapping.name != "[vvar_vclock]" && mapping.name != "[vsyscall]" &&
@@ -70,6 +72,15 @@ class EntryReader {
   std::vector<MappingUse> use_;
 };
 
+// Pages in memory, second field of proc_pid_statm(5): cheap, and right to within some dozens.
+std::uint64_t resident_now(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/statm", pid));
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  file >> size >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace
 
 ResidentPages::ResidentPages(std::vector<Run> runs) : runs_(std::move(runs)) { number(); }
@@ -84,6 +95,7 @@ ResidentPages ResidentPages::of(pid_t pid) {
   const MemoryMap map = MemoryMap::of(pid);
   const FileDescriptor pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
   if (!pagemap) throw permission_error(pid, errno);
+  const std::uint64_t before = resident_now(pid);
   bool scanned = true;
   for (const Mapping& mapping : map.mappings()) {
     if (!counts(mapping)) continue;
@@ -101,8 +113,11 @@ ResidentPages ResidentPages::of(pid_t pid) {
       if (counts(mapping)) reader.read(mapping, pages.runs_, pages.huge_);
     }
   }
-  pages.use_ = read_memory_use(pid);
   pages.number();
+  pages.use_ = read_memory_use(pid);
+  // A process that grew or shrank meanwhile had at the time of the scan what the scan found.
+  const std::uint64_t after = resident_now(pid);
+  if (std::max(before, after) - std::min(before, after) > pages.use_.rss / kSteady) pages.use_.rss = pages.total();
   return pages;
 }
 

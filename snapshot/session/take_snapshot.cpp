@@ -106,8 +106,6 @@ class Session {
 
   void describe_target() {
     header().target = read_target_info(request_.pid);
-    const MemoryUse use = read_memory_use(request_.pid);
-    header().memory = {.rss = use.rss, .pss = use.pss, .uss = use.uss, .python_objects = 0};
     header().taken_at_ns =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
@@ -133,12 +131,18 @@ class Session {
   // Of the process itself, for the copy's own pages are others, and before anything else: reading its libraries makes
   // more of them resident.
   void look_at_pages() {
+    MemoryUse use;
     try {
       resident_ = ResidentPages::of(request_.pid);
+      use = resident_->use();
     } catch (const Error& error) {
       if (error.code() == ExitCode::kNoSuchProcess) throw;
+      use = read_memory_use(request_.pid);
       header().warnings.push_back(fmt::format("resident memory is not accounted for: {}", error.what()));
     }
+    header().memory.rss = use.rss;
+    header().memory.pss = use.pss;
+    header().memory.uss = use.uss;
   }
 
   PythonProcess verified_python(const FrozenProcess& frozen) {
