@@ -90,20 +90,19 @@ void ResidentPages::number() {
   for (const Run& run : runs_) before_.push_back(before_.back() + (run.end - run.begin));
 }
 
-ResidentPages ResidentPages::of(pid_t pid) {
+ResidentPages ResidentPages::of(pid_t pid, bool by_scan) {
   ResidentPages pages;
   const MemoryMap map = MemoryMap::of(pid);
   const FileDescriptor pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
   if (!pagemap) throw permission_error(pid, errno);
   const std::uint64_t before = resident_now(pid);
-  bool scanned = true;
+  bool scanned = by_scan;
   for (const Mapping& mapping : map.mappings()) {
-    if (!counts(mapping)) continue;
+    if (!scanned || !counts(mapping)) continue;
     scanned = scan_pages(pagemap.get(), mapping, [&](const PageRun& run) {
       append(pages.runs_, run.begin, run.end);
       if (run.huge && !run.file) append(pages.huge_, run.begin, run.end);
     });
-    if (!scanned) break;
   }
   if (!scanned) {
     pages.runs_.clear();

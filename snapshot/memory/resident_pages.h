@@ -17,7 +17,8 @@ class ResidentPages {
   ResidentPages() = default;
   explicit ResidentPages(std::vector<Run> runs);  // ascending, not touching
   // Throws Error kNoSuchProcess, kNoPermission.
-  static ResidentPages of(pid_t pid);
+  // `by_scan` false: as on a Linux before 6.7.
+  static ResidentPages of(pid_t pid, bool by_scan = true);
 
   const MemoryUse& use() const { return use_; }
   // Anonymous memory in huge pages; before Linux 6.7 the mappings that have some.
