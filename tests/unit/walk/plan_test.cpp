@@ -71,7 +71,8 @@ TEST_P(PlanTest, ARingOfExceptionsEnds) {
   target.heap.put(item + at.thread.exc_item_value, target.objects[0]);
   target.heap.put(item + at.thread.exc_item_previous, item);
 
-  const auto& objects = plan().threads.at(0).objects;
+  const WalkPlan made = plan();
+  const auto& objects = made.threads.at(0).objects;
   EXPECT_GE(std::count(objects.begin(), objects.end(), target.objects[0]), 1);
   EXPECT_LE(objects.size(), 400u);
 }
