@@ -206,6 +206,51 @@ TEST(MallocHeap, ChunksWithMappingsOfTheirOwn) {
   EXPECT_TRUE(mmapped[0].in_use());
 }
 
+// Another arena's first heap, as glibc 2.36 lays it out, and a second one that a mark ends.
+TEST(MallocHeap, HeapsOfOtherArenas) {
+  constexpr std::uint64_t kFirst = 0x7e0000000000;
+  constexpr std::uint64_t kSecond = kFirst + 0x4000000;
+  FakeMalloc fake;
+  fake.fill({0x40});
+  fake.memory.map(kFirst, 0x4000);
+  fake.memory.map(kSecond, 0x4000);
+  const std::uint64_t arena = kSecond + 48;
+  const std::uint64_t bins = arena + 112;
+  for (std::uint64_t i = 0; i < 127; ++i) {
+    fake.memory.put(bins + 16 * i, bins + 16 * i - 16);
+    fake.memory.put(bins + 16 * i + 8, bins + 16 * i - 16);
+  }
+  fake.memory.put(FakeMalloc::kBins + 2048, arena);
+  fake.memory.put(bins + 2048, FakeMalloc::kArena);
+  fake.memory.put<std::uint64_t>(bins + 2072, 0x8000);
+  fake.memory.put<std::uint64_t>(bins + 2080, 0x8000);
+  fake.memory.put(kFirst, arena);
+  fake.memory.put<std::uint64_t>(kFirst + 16, 0x4000);
+  fake.memory.put(kSecond, arena);
+  fake.memory.put<std::uint64_t>(kSecond + 16, 0x4000);
+  const std::uint64_t chunk = kSecond + 2256;
+  fake.set_size(chunk, 0x100 | 5);
+  fake.set_size(chunk + 0x100, (kSecond + 0x4000 - chunk - 0x100) | 1);
+  fake.memory.put(bins - 16, chunk + 0x100);  // top
+  fake.set_size(kFirst + 48, 0x200 | 5);
+  fake.set_size(kFirst + 48 + 0x200, 0x10 | 1);
+
+  const MemoryMap map = MemoryMap::parse(
+      "10000000-10100000 rw-p 00000000 00:00 0                          [heap]\n"
+      "7e0000000000-7e0000004000 rw-p 00000000 00:00 0 \n"
+      "7e0004000000-7e0004004000 rw-p 00000000 00:00 0 \n"
+      "7f0000000000-7f0000004000 rw-p 00000000 fe:00 77                 /usr/lib/libc.so.6\n");
+  const MallocHeaps heaps = find_malloc_heaps(fake.memory, fake.memory, map, FakeMalloc::data(), nullptr, {});
+
+  EXPECT_EQ(heaps.arenas(), 2u);
+  EXPECT_EQ(heaps.damaged(), 0u);
+  ASSERT_EQ(heaps.segments().size(), 3u);
+  EXPECT_EQ(heaps.find(kFirst + 48)->size, 0x200u);
+  EXPECT_TRUE(heaps.find(chunk)->in_use());
+  EXPECT_FALSE(heaps.find(chunk + 0x100)->in_use());
+  EXPECT_EQ(heaps.segments()[2].head, kSecond);
+}
+
 TEST(MallocHeap, KnownMemoryIsNotLookedThrough) {
   FakeMalloc fake;
   fake.fill({0x40});
