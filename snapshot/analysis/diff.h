@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "snapshot/analysis/ownership.h"
 #include "snapshot/model/snapshot.h"
 #include "snapshot/model/snapshot_diff.h"
 
@@ -15,5 +16,8 @@ bool same_process(const TargetInfo& a, const TargetInfo& b);
 
 // Of one process. Needs types, nodes and addresses; text hashes when there are some.
 ObjectChanges diff_objects(const HeapGraph& before, const HeapGraph& after);
+
+// The nodes of `after` that diff_objects() counts as added. Needs the same columns.
+BitSet added_objects(const HeapGraph& before, const HeapGraph& after);
 
 }  // namespace memsnap

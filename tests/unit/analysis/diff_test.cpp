@@ -69,11 +69,19 @@ TEST(Diff, objects_and_types_are_those_of_a_comparison_by_maps) {
     }
 
     const ObjectChanges changes = diff_objects(before, after);
+    const BitSet added = added_objects(before, after);
     const std::vector<TypeChange> types = diff_types(before, after);
 
     EXPECT_EQ(changes.surviving.count, surviving);
     EXPECT_EQ(changes.gone.count, old_objects.size() - surviving);
     EXPECT_EQ(changes.added.count, new_objects.size() - surviving);
+    for (NodeIndex node = 0; node < after.node_count(); ++node) {
+      const Object& object = new_objects.at(after.address[node]);
+      const auto old = old_objects.find(after.address[node]);
+      const bool same = old != old_objects.end() && old->second.type == object.type &&
+                        (old->second.hash < 0 || object.hash < 0 || old->second.hash == object.hash);
+      EXPECT_EQ(added.test(node), !same);
+    }
     ASSERT_EQ(types.size(), delta.size());
     for (const TypeChange& type : types) EXPECT_EQ(type.size_delta(), delta[type.name]) << type.name;
   }
