@@ -16,6 +16,7 @@
 #include "attach/elf_image.h"
 #include "snapshot/analysis/ownership.h"
 #include "snapshot/analysis/retained.h"
+#include "snapshot/analysis/suspects.h"
 #include "snapshot/analysis/unknown_roots.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/target_info.h"
@@ -203,6 +204,7 @@ class Session {
     add_late_roots(graph(), ownership, late_roots_);
     add_unknown_roots(graph(), ownership);
     compute_retained(graph(), ownership);
+    header().suspects = find_suspects(graph());
   }
 
   void keep_types_only() {
