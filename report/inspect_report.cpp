@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,7 +21,7 @@ namespace {
 constexpr std::size_t kDominatorsListed = 50;
 constexpr std::size_t kIndent = 2;
 
-std::string indented(std::size_t level) { return std::string(1 + kIndent * level, ' '); }
+std::string indented(std::size_t level) { return fmt::format("{:{}}", "", 1 + kIndent * level); }
 
 Line titled(std::string_view title) { return Line().text(fmt::format(" {:<10} ", title), Emphasis::kFaint); }
 
@@ -114,11 +115,11 @@ class Inspector {
   }
 
   void add_flags(std::vector<Line>& lines, FactObject& facts) const {
-    constexpr std::pair<NodeFlag, std::string_view> kNames[]{{kNodeTracked, "tracked"},
-                                                             {kNodeSynthetic, "synthetic"},
-                                                             {kNodeStructural, "structural"},
-                                                             {kNodeOrphan, "orphan"},
-                                                             {kNodePermanent, "permanent"}};
+    constexpr std::array<std::pair<NodeFlag, std::string_view>, 5> kNames{{{kNodeTracked, "tracked"},
+                                                                           {kNodeSynthetic, "synthetic"},
+                                                                           {kNodeStructural, "structural"},
+                                                                           {kNodeOrphan, "orphan"},
+                                                                           {kNodePermanent, "permanent"}}};
     FactArray words;
     Line line = titled("flags");
     for (const auto& [flag, name] : kNames) {

@@ -13,6 +13,7 @@ Command tree_command();
 Command roots_command();
 Command objects_command();
 Command inspect_command();
+Command stats_command();
 Command diff_command();
 Command growth_command();
 Command info_command();

@@ -22,7 +22,7 @@ namespace po = boost::program_options;
 
 constexpr std::uint32_t kDefaultPaths = 2;
 
-Error usage(const std::string& what, const std::string& hint) { return Error(ExitCode::kUsage, what, hint); }
+Error usage(const std::string& what, const std::string& hint) { return {ExitCode::kUsage, what, hint}; }
 
 // The object that retains most: of one type, or of those that are new.
 NodeIndex largest(const Snapshot& snapshot, const std::optional<std::string>& type,

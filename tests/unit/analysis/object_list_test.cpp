@@ -23,7 +23,7 @@ HeapGraph random_graph(std::mt19937& random, std::uint32_t most) {
   const std::uint32_t nodes = 1 + below(random, most);
   for (std::uint32_t node = 0; node < nodes; ++node) {
     const std::uint8_t flags = random() % 10 == 0 ? std::uint8_t{kNodeSynthetic} : std::uint8_t{0};
-    graph.node(random() % 2 == 0 ? "builtins.list" : "shop.Cart", 16 * below(random, 8), flags);
+    graph.node(random() % 2 == 0 ? "builtins.list" : "shop.Cart", 16 * std::uint64_t{below(random, 8)}, flags);
   }
   const std::uint32_t degree = 2 + below(random, 4);
   for (std::uint32_t node = 0; node < nodes; ++node) {
