@@ -7,6 +7,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "report/cli/history.h"
 #include "report/cli/report_command.h"
 #include "snapshot/analysis/diff.h"
 #include "snapshot/analysis/object_list.h"
@@ -107,7 +108,8 @@ void require_objects(const Snapshot& snapshot) {
   }
 }
 
-BitSet new_since(const std::string& base, const Snapshot& after) {
+BitSet new_since(const std::string& word, const Snapshot& after) {
+  const std::string base = snapshot_named(word, directory_of_snapshots());
   const Snapshot before = load_checked(base, kPartTypes | kPartNodes | kPartAddresses | kPartTexts);
   if (before.header.kind != SnapshotKind::kHeap) {
     throw usage(fmt::format("{} has types only: there are no single objects in it", base),

@@ -28,7 +28,8 @@ std::vector<bool> wanted_types(const HeapGraph& graph, const std::optional<std::
 // Throws Error when the snapshot has types only, or no analysis.
 void require_objects(const Snapshot& snapshot);
 
-// The nodes of `after` that are new since the snapshot in the file `base`. Throws Error kUsage for another process.
-BitSet new_since(const std::string& base, const Snapshot& after);
+// The nodes of `after` that are new since the snapshot `word` means (FILE, PID@-N). Throws Error kUsage for another
+// process.
+BitSet new_since(const std::string& word, const Snapshot& after);
 
 }  // namespace memsnap

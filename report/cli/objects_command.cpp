@@ -77,7 +77,7 @@ Command objects_command() {
   add("sort", one_of("sort", {"size", "retained", "refs", "len"}),
       "refs: objects that refer to it; len: items or entries; default retained");
   add("new-since", po::value<std::string>()->value_name("BASE"),
-      "only objects that an earlier snapshot of the same process does not have");
+      "only objects that an earlier snapshot of the same process (FILE, PID@-N) does not have");
   add("unreachable", po::bool_switch(), "only what nothing named leads to");
   add("cycles", po::bool_switch(), "only members of reference cycles, the largest cycle first");
   add("min", po::value<ByteCount>()->value_name("SIZE"),

@@ -89,7 +89,8 @@ Command roots_command() {
   add("type", po::value<std::string>()->value_name("T"), "the object of type T that retains most");
   add("largest", po::bool_switch(), "the object that retains most");
   add("new", po::value<std::string>()->value_name("BASE"),
-      "the object that retains most of those (of --type T) that an earlier snapshot of the process does not have");
+      "the object that retains most of those (of --type T) that an earlier snapshot of the process (FILE, PID@-N) "
+      "does not have");
   add("paths", po::value<WholeNumber>()->value_name("N"), "at most so many paths; default 2");
   add("via-weak", po::bool_switch(), "follow weak references too");
   add("dot", po::bool_switch(), "the paths as a graph for Graphviz: memsnap roots @1 --dot | dot -Tsvg");

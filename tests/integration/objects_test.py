@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import unittest
 import harness
 from harness import Target, memsnap, python_facts
 
-USAGE, NO = 2, 1
+USAGE, NO, BAD_FILE = 2, 1, 10
 
 # What gc does not show, besides names: it cannot be in a cycle, or the version leaves it out (the class under 3.8, keys
 # of dicts that have only str, what the frame of a generator has from its function).
@@ -313,6 +314,9 @@ class Shop(harness.LiveTest):
         new = self.target.expect(b"grown ").decode()
         self.file = self.snapshot(self.target.pid)["file"]
         rows = self.objects("--new-since", first, "-n", "0")["objects"]
+        history = dict(os.environ, MEMSNAP_DIR=str(self.folder))
+        by_pid = memsnap("objects", "--new-since", "%d@-2" % self.target.pid, "-n", "0", "--json", env=history)
+        self.assertEqual((0, rows), (by_pid.status, by_pid.status == 0 and by_pid.json()["objects"]), str(by_pid))
         self.assertIn("0x" + new, {row["address"] for row in rows})
         self.assertNotIn("0x" + self.planted, {row["address"] for row in rows})
         self.assertEqual(1, self.objects("--new-since", first, "--type", "__main__.Session")["count"])
@@ -347,6 +351,19 @@ class Shop(harness.LiveTest):
                       ["objects", self.file, "--type", "no.such.Type"], ["objects", types], ["inspect", types, "@1"],
                       ["roots", self.file, "@1", "--largest"], ["roots", self.file, "@1", "--dot"]):
             self.run_json(*wrong, status=USAGE)
+
+    def test_a_damaged_or_truncated_file_is_refused(self):
+        self.start()
+        whole = pathlib.Path(self.file).read_bytes()
+        damaged = bytearray(whole)
+        damaged[len(whole) // 2] ^= 0x55
+        for content in (whole[:len(whole) // 2], bytes(damaged), b""):
+            bad = self.folder / "bad.msnap"
+            bad.write_bytes(content)
+            for command in (["objects", bad], ["inspect", bad, "@1"], ["roots", bad, "@1", "--dot"],
+                            ["objects", self.file, "--new-since", bad]):
+                result = memsnap(*command)
+                self.assertEqual((BAD_FILE, ""), (result.status, result.out), str(result))
 
     def test_paths_are_a_graph_for_graphviz(self):
         self.start()
