@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "snapshot/model/heap_graph.h"
+#include "snapshot/model/thread_stacks.h"
 
 namespace memsnap {
 
@@ -75,6 +77,7 @@ struct SnapshotHeader {
 struct Snapshot {
   SnapshotHeader header;
   HeapGraph graph;  // kTypes: only `types` and `strings` are filled
+  std::optional<ThreadStacks> threads;
 };
 
 }  // namespace memsnap

@@ -18,6 +18,7 @@
 #include "snapshot/analysis/retained.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/target_info.h"
+#include "snapshot/threads/thread_reader.h"
 #include "snapshot/walk/heap_walker.h"
 #include "snapshot/walk/plan.h"
 
@@ -73,11 +74,14 @@ class Session {
     describe_target();
     refuse_what_is_not_python();
     cancel_point();
+    ThreadReader threads(request_.pid, read_tasks(request_.pid));
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
     header().target.python = python.version.text();
     header().target.python_hex = python.version.hex();
+    threads.read(frozen->memory(), python, frozen->facts().held);
+    result_.snapshot.threads = threads.finish();
     walk(*frozen, python);
     result_.left_behind = frozen->release();
     frozen.reset();

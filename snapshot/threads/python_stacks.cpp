@@ -1,0 +1,50 @@
+#include "snapshot/threads/python_stacks.h"
+
+#include <utility>
+
+namespace memsnap {
+namespace {
+
+constexpr std::uint64_t kMaxFrames = 1u << 18;  // far beyond any recursion limit that a C stack survives
+
+// The frame that an interpreter puts below a call of __init__ it made itself; no function of the program.
+bool is_shim(const CodeInfo& info) {
+  return info.file == "<shim>" || (info.line_table.empty() && info.file == info.function);
+}
+
+}  // namespace
+
+PythonStack read_python_stack(const ProcessMemory& memory, const PythonProcess& python, const ThreadState& state,
+                              CodeReader& code) {
+  PythonStack stack;
+  stack.state = state.address;
+  std::size_t segment = 0;
+  bool sound = true;
+  const auto visit = [&](const RunningFrame& frame) {
+    if (frame.kind == FrameKind::kInterpreter) {
+      stack.segments.push_back(std::exchange(segment, 0));
+      return;
+    }
+    const CodeInfo* const info = sound ? code.find(frame.code) : nullptr;
+    if (info == nullptr) {
+      sound = false;
+      return;
+    }
+    if (!is_shim(*info)) {
+      PythonFrame seen{.frame = frame, .function = info->function, .file = info->file};
+      seen.line = code.line(frame).value_or(0);
+      if (frame.kind == FrameKind::kGenerator) seen.frame.address -= python.layout.generator.frame;
+      stack.frames.push_back(std::move(seen));
+      ++segment;
+    }
+    if (frame.entry) stack.segments.push_back(std::exchange(segment, 0));
+  };
+  const bool whole = for_each_frame(memory, python, state, visit, kMaxFrames);
+  stack.complete = whole && sound;
+  if (segment != 0) stack.segments.push_back(segment);
+  // From 3.15 on the interpreter has a frame of its own below all others, which no C code runs.
+  if (!stack.segments.empty() && stack.segments.back() == 0) stack.segments.pop_back();
+  return stack;
+}
+
+}  // namespace memsnap
