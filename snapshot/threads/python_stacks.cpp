@@ -1,5 +1,7 @@
 #include "snapshot/threads/python_stacks.h"
 
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace memsnap {
@@ -7,9 +9,10 @@ namespace {
 
 constexpr std::uint64_t kMaxFrames = 1u << 18;  // far beyond any recursion limit that a C stack survives
 
-// The frame that an interpreter puts below a call of __init__ it made itself; no function of the program.
-bool is_shim(const CodeInfo& info) {
-  return info.file == "<shim>" || (info.line_table.empty() && info.file == info.function);
+// What the interpreter itself puts below an __init__ that a call of a class runs without C between (3.13+); no function
+// of the program, and Python does not show it either.
+bool is_shim(const CodeInfo& info, std::optional<std::int32_t> line) {
+  return !line && info.function == "__init__" && info.file == info.function;
 }
 
 }  // namespace
@@ -30,9 +33,9 @@ PythonStack read_python_stack(const ProcessMemory& memory, const PythonProcess& 
       sound = false;
       return;
     }
-    if (!is_shim(*info)) {
-      PythonFrame seen{.frame = frame, .function = info->function, .file = info->file};
-      seen.line = code.line(frame).value_or(0);
+    const auto line = code.line(frame);
+    if (!is_shim(*info, line)) {
+      PythonFrame seen{.frame = frame, .function = info->function, .file = info->file, .line = line.value_or(0)};
       if (frame.kind == FrameKind::kGenerator) seen.frame.address -= python.layout.generator.frame;
       stack.frames.push_back(std::move(seen));
       ++segment;

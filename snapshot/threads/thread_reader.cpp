@@ -1,6 +1,7 @@
 #include "snapshot/threads/thread_reader.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <utility>
 
@@ -16,6 +17,21 @@ namespace {
 constexpr std::size_t kMaxName = 256;
 constexpr std::uint64_t kThreadDescriptor = 0x800;  // bytes of the C library's struct pthread that are searched
 constexpr std::uint64_t kUsualTid = 0x2d0;          // where glibc has the tid on x86-64
+constexpr std::uint64_t kSearchedStack = 64u << 10;
+
+// Whether a word lies in a register that calls preserve, or among the innermost calls on the thread's C stack.
+bool is_on_stack(const ProcessMemory& memory, const Task& task, std::uint64_t wanted) {
+  const user_regs_struct& registers = task.registers;
+  const std::array kept{registers.rbx, registers.rbp, registers.r12, registers.r13, registers.r14, registers.r15};
+  if (std::find(kept.begin(), kept.end(), wanted) != kept.end()) return true;
+  if (task.stack_pointer == 0) return false;
+  const std::uint64_t begin = task.stack_pointer & ~7ull;
+  for (std::uint64_t at = begin; at < begin + kSearchedStack; at += 8) {
+    const auto word = memory.try_read<std::uint64_t>(at);
+    if (!word || *word == wanted) return word.has_value();
+  }
+  return false;
+}
 
 Tristate tristate(std::optional<bool> value) {
   return !value ? Tristate::kUnknown : *value ? Tristate::kYes : Tristate::kNo;
@@ -58,7 +74,7 @@ void ThreadReader::add_states(const ProcessMemory& memory, const PythonProcess& 
   CodeReader code(memory, python);
   for (std::size_t i = 0; i < states.size(); ++i) {
     SeenThread& thread = thread_of(tids[i]);
-    thread.ident = states[i].thread->thread_id;
+    if (thread.ident == 0 || states[i].interpreter->id == 0) thread.ident = states[i].thread->thread_id;
     thread.stacks.push_back(read_python_stack(memory, python, *states[i].thread, code));
     thread.stacks.back().interpreter = states[i].interpreter->id;
   }
@@ -107,7 +123,17 @@ std::vector<pid_t> ThreadReader::tids_of(const ProcessMemory& memory, const std:
     return true;
   };
   if (std::find(tids.begin(), tids.end(), 0) != tids.end()) std::any_of(offsets.begin(), offsets.end(), try_offset);
+  for (std::size_t i = 0; i < states.size(); ++i) tids[i] = borrower_of(memory, states[i], tids[i]);
   return tids;
+}
+
+// To 3.12 the thread state of a sub-interpreter is used by any thread that calls into it, and names the one that made
+// it. The evaluation loop that runs its innermost frame has that frame on its C stack.
+pid_t ThreadReader::borrower_of(const ProcessMemory& memory, const State& state, pid_t said) const {
+  if (state.interpreter->id == 0 || state.thread->current_frame == 0) return said;
+  const auto runs = [&](const Task& task) { return is_on_stack(memory, task, state.thread->current_frame); };
+  const auto task = std::find_if(tasks_.begin(), tasks_.end(), runs);
+  return task == tasks_.end() ? said : task->tid;
 }
 
 void ThreadReader::add_names(const ProcessMemory& memory, const PythonProcess& python, const InterpreterList& list) {

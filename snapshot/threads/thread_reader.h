@@ -34,6 +34,7 @@ class ThreadReader {
   };
   void add_states(const ProcessMemory& memory, const PythonProcess& python, const InterpreterList& list);
   std::vector<pid_t> tids_of(const ProcessMemory& memory, const std::vector<State>& states) const;
+  pid_t borrower_of(const ProcessMemory& memory, const State& state, pid_t said) const;
   void add_names(const ProcessMemory& memory, const PythonProcess& python, const InterpreterList& list);
   void add_holders();
   SeenThread& thread_of(pid_t tid);

@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::uint64_t kLockWord = 16;    // of a lock object: a pointer to its semaphore, from 3.14 on the lock itself
 constexpr std::uint64_t kRLockOwner = 24;  // of a _thread.RLock: pthread_self() of its owner
-constexpr std::uint64_t kRLockCount = 32;  // how often it took it
 constexpr std::uint64_t kSearchedStack = 4096;
 constexpr std::uint64_t kPrivateBit = FUTEX_PRIVATE_FLAG;
 constexpr std::uint64_t kCommandBits = 0x7f;  // FUTEX_CMD_MASK
@@ -134,7 +133,7 @@ std::optional<Wait> WaitReader::for_python(const SeenThread& thread, const Futex
   if (rlock_types_.count(reader_.type_of(lock).value_or(0)) == 0) {
     return Wait{.kind = WaitKind::kLock, .text = "Lock, owner not recorded"};
   }
-  const pid_t owner = word(lock + kRLockCount) == 0 ? 0 : tid_of_ident(word(lock + kRLockOwner));
+  const pid_t owner = tid_of_ident(word(lock + kRLockOwner));
   return Wait{
       .kind = WaitKind::kLock, .text = owner == 0 ? "RLock, owner not found" : held_by("RLock", owner), .owner = owner};
 }
@@ -179,6 +178,7 @@ std::uint64_t WaitReader::lock_on_stack(const SeenThread& thread, const Futex& f
     if (!type || (lock_types_.count(*type) == 0 && rlock_types_.count(*type) == 0)) return false;
     return word(object + kLockWord) == futex.address || object + kLockWord == parked;
   };
+  if (is_it(parked - kLockWord)) return parked - kLockWord;
   const user_regs_struct& registers = thread.task.registers;
   for (const std::uint64_t value :
        {registers.rbx, registers.rbp, registers.r12, registers.r13, registers.r14, registers.r15}) {
