@@ -46,7 +46,6 @@ SnapshotResult take(const Invocation& invocation, pid_t pid) {
   request.pid = pid;
   request.freeze = freeze;
   request.native = wanted.native;
-  request.analyse = wanted.locals;
   if (!wanted.locals) request.kind = SnapshotKind::kTypes;
   request.cancelled = invocation.cancelled;
   return take_snapshot(request, invocation.log);

@@ -16,6 +16,8 @@
 #include "attach/elf_image.h"
 #include "snapshot/analysis/ownership.h"
 #include "snapshot/analysis/retained.h"
+#include "snapshot/analysis/suspects.h"
+#include "snapshot/analysis/unknown_roots.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/threads/thread_reader.h"
@@ -86,9 +88,10 @@ class Session {
     result_.left_behind = frozen->release();
     frozen.reset();
     header().target_ended = !target_.alive();
-    if (request_.kind == SnapshotKind::kHeap && request_.analyse) {
-      log_.progress("dominators", 0, 0);
-      compute_retained(graph());
+    if (request_.kind == SnapshotKind::kHeap) {
+      analyse();
+    } else {
+      keep_types_only();
     }
     return std::move(result_);
   }
@@ -170,11 +173,7 @@ class Session {
     header().during_collection = plan.during_collection;
     fill_header(walked);
     graph() = std::move(walked.graph);
-    if (request_.kind == SnapshotKind::kHeap) {
-      settle_roots(std::move(walked.late_roots));
-    } else {
-      keep_types_only();
-    }
+    late_roots_ = std::move(walked.late_roots);
   }
 
   void fill_header(WalkResult& walked) {
@@ -199,21 +198,17 @@ class Session {
   }
 
   // Roots of last resort, only for what nothing else reaches; then roots for what only C, or nothing, refers to.
-  void settle_roots(std::vector<Root> late) {
+  void analyse() {
+    log_.progress("dominators", 0, 0);
     const StringId permanent = graph().strings.add("permanent generation");
     for (NodeIndex node = 0; node < graph().node_count(); ++node) {
-      if ((graph().flags[node] & kNodePermanent) != 0) late.push_back({RootKind::kPermanent, node, permanent});
+      if ((graph().flags[node] & kNodePermanent) != 0) late_roots_.push_back({RootKind::kPermanent, node, permanent});
     }
     Ownership ownership(graph());
-    for (const Root& root : graph().roots) ownership.add_root(root.node);
-    ownership.follow_back_references();
-    for (const Root& root : late) {
-      if (ownership.reached(root.node)) continue;
-      graph().roots.push_back(root);
-      ownership.add_root(root.node);
-      ownership.follow_back_references();
-    }
-    add_unknown_roots(graph());
+    add_late_roots(graph(), ownership, late_roots_);
+    add_unknown_roots(graph(), ownership);
+    compute_retained(graph(), ownership);
+    header().suspects = find_suspects(graph());
   }
 
   void keep_types_only() {
@@ -229,6 +224,7 @@ class Session {
   Log& log_;
   ProcessId target_;
   SnapshotResult result_;
+  std::vector<Root> late_roots_;
 };
 
 }  // namespace
