@@ -73,7 +73,8 @@ class ThreadTexts {
       threads.push_back({FactObject{{"tid", number_fact(thread.tid)},
                                     {"name", {text(thread.name)}},
                                     {"holds_gil", {thread.has(kThreadHoldsGil)}},
-                                    {"waits", text_fact(text(thread.waits))},
+                                    {"waits", text_fact(thread.wait == WaitKind::kRuns ? "" : text(thread.waits))},
+                                    {"runs_in", text_fact(thread.wait == WaitKind::kRuns ? text(thread.waits) : "")},
                                     {"wait_kind", {std::string(kWaitWords.at(static_cast<std::size_t>(thread.wait)))}},
                                     {"owner", number_fact(thread.owner)},
                                     {"wait_seconds", seconds_fact(thread.wait_seconds)},
@@ -169,7 +170,7 @@ class ThreadTexts {
         return;
       case WaitKind::kRuns:
         line.text("runs" + holds, Emphasis::kGood);
-        if (thread.waits != 0) line.text(", ").name(text(thread.waits));
+        if (thread.waits != 0) line.text(", in C: ").name(text(thread.waits));
         return;
       case WaitKind::kGil:
         line.text("waits" + waited + " for ").name(text(thread.waits)).text(holds);
@@ -184,7 +185,8 @@ class ThreadTexts {
   Line frame_line(const StackFrame& frame, std::size_t width) const {
     const Emphasis emphasis = frame.native ? Emphasis::kFaint : Emphasis::kNone;
     Line line;
-    line.text("           ").name(padded_right(text(frame.function), width), emphasis).text("  ");
+    line.text(frame.native ? "             " : "           ");
+    line.name(padded_right(text(frame.function), width), emphasis).text("  ");
     const std::string file = text(frame.file);
     line.name(file, emphasis).text(frame.line == 0 ? "" : fmt::format(":{}", frame.line), emphasis);
     if (!options_.locals || frame.native) return line;
@@ -203,6 +205,7 @@ class ThreadTexts {
                       {"file", {text(frame.file)}},
                       {"line", number_fact(frame.line)},
                       {"native", {frame.native}}};
+    if (frame.native) object.push_back({"address", {fmt::format("{:#x}", frame.address)}});
     if (!options_.locals || frame.native) return {std::move(object)};
     const FrameLocals locals = frame_locals(snapshot_.graph, frame.address);
     if (!locals.known) return {std::move(object)};

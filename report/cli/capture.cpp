@@ -87,6 +87,7 @@ void add_capture_options(po::options_description& options) {
       "how much is kept of str and bytes values; default names: attribute names and dict keys");
   add("redact", po::value<std::vector<std::string>>()->value_name("REGEX"),
       "replace kept text that matches; may be given again");
+  add("native", po::bool_switch(), "keep the stacks of C code too, for memsnap threads --native");
   add("method", one_of("method", {"auto", "freeze", "stop", "read"}),
       "freeze: a copy-on-write child; stop: stay stopped while copying; read: no stop, not consistent; "
       "auto (default): freeze, else stop");
@@ -121,6 +122,7 @@ SnapshotRequest Capturer::request_for(pid_t pid) const {
   request.strings = strings.policy;
   request.strings_prefix = strings.prefix;
   request.redact = option_value<std::vector<std::string>>(options, "redact").value_or(std::vector<std::string>());
+  request.native = option_flag(options, "native");
   request.cancelled = invocation_.cancelled;
   return request;
 }

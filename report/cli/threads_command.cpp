@@ -70,6 +70,9 @@ ExitCode run_on_file(const Invocation& invocation, const std::string& file) {
     throw Error(ExitCode::kUsage, "this snapshot has types only: what locals retain is not in it",
                 "take one with --kind heap (the default)");
   }
+  if (option_flag(invocation.options, "native") && !snapshot.threads->has_native) {
+    invocation.log.warning("no_native", "the snapshot has no stacks of C code: it was taken without --native");
+  }
   write(invocation, snapshot);
   return ExitCode::kDone;
 }

@@ -41,7 +41,7 @@ struct ThreadStack {
   StringId name = 0;     // what Python calls it, else the kernel
   std::uint8_t flags = 0;
   WaitKind wait = WaitKind::kUnknown;
-  StringId waits = 0;            // "futex 0x7f21b0c41d90 (RLock held by 4251)"; empty: it runs
+  StringId waits = 0;            // "futex 0x7f21b0c41d90 (RLock held by 4251)"; when it runs: the C function it is in
   std::int32_t owner = 0;        // the thread that can end the wait; 0: not recorded
   double wait_seconds = -1;      // since it last ran; negative: not known
   std::int64_t interpreter = 0;  // of the innermost frame

@@ -14,6 +14,7 @@
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
 #include "attach/elf_image.h"
+#include "attach/native_symbols.h"
 #include "snapshot/analysis/ownership.h"
 #include "snapshot/analysis/retained.h"
 #include "snapshot/analysis/suspects.h"
@@ -79,13 +80,15 @@ class Session {
     ThreadReader threads(request_.pid, read_tasks(request_.pid));
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
-    const PythonProcess python = verified_python(*frozen);
+    const auto images = loaded_images(request_.pid, frozen->map(), frozen->memory());
+    const PythonProcess python = verified_python(*frozen, images);
     header().target.python = python.version.text();
     header().target.python_hex = python.version.hex();
     threads.read(frozen->memory(), python, frozen->facts().held);
-    result_.snapshot.threads = threads.finish();
+    if (request_.native) threads.unwind(frozen->memory(), frozen->map());
     walk(*frozen, python);
     result_.left_behind = frozen->release();
+    name_threads(threads, images);
     frozen.reset();
     header().target_ended = !target_.alive();
     if (request_.kind == SnapshotKind::kHeap) {
@@ -130,8 +133,8 @@ class Session {
     }
   }
 
-  PythonProcess verified_python(const FrozenProcess& frozen) const {
-    const auto images = loaded_images(request_.pid, frozen.map(), frozen.memory());
+  PythonProcess verified_python(const FrozenProcess& frozen,
+                                const std::vector<std::unique_ptr<ElfImage>>& images) const {
     if (frozen.facts().consistent) return find_python(request_.pid, images, frozen.memory());
     const LiveMemory live(request_.pid);
     for (int attempt = 1;; ++attempt) {  // nothing stands still: read again, past the cache
@@ -141,6 +144,13 @@ class Session {
         if (attempt == kLiveAttempts) throw;
       }
     }
+  }
+
+  // After the release: files are read for it, and the copy costs the target as long as it lives.
+  void name_threads(ThreadReader& threads, const std::vector<std::unique_ptr<ElfImage>>& images) {
+    NativeSymbols symbols(images);
+    threads.name_native(symbols);
+    result_.snapshot.threads = threads.finish();
   }
 
   void take_over(const FreezeFacts& facts) {

@@ -9,7 +9,9 @@
 
 #include "attach/cached_memory.h"
 #include "attach/elf_image.h"
+#include "attach/native_symbols.h"
 #include "attach/stopped_look.h"
+#include "attach/unwinder.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/threads/thread_reader.h"
@@ -34,6 +36,7 @@ class ThreadSession {
   SnapshotResult run() {
     const auto begin = steady_clock::now();
     describe_target();
+    images_ = loaded_images(request_.pid, map_, live_);
     const PythonProcess python = verified_python();
     header().target.python = python.version.text();
     header().target.python_hex = python.version.hex();
@@ -67,11 +70,10 @@ class ThreadSession {
 
   // On the running process: layouts do not change when it stops. What changes under the reader's eyes is read again.
   PythonProcess verified_python() {
-    const auto images = loaded_images(request_.pid, map_, live_);
     for (int attempt = 1;; ++attempt) {
       try {
         const CachedMemory memory(live_, map_, kProbeCache);
-        return find_python(request_.pid, images, memory);
+        return find_python(request_.pid, images_, memory);
       } catch (const LayoutCheckFailed& failed) {
         if (attempt == kLiveAttempts) throw;
         log_.info("live_check", failed.what());
@@ -89,8 +91,14 @@ class ThreadSession {
 
   void read_stopped(ThreadReader& reader, const PythonProcess& python) {
     KeptMemory memory(request_.pid);
-    const FreezeFacts facts =
-        look_at_stopped(target_, request_.freeze, memory, [&](const auto& held) { reader.read(memory, python, held); });
+    const FreezeFacts facts = look_at_stopped(target_, request_.freeze, memory, [&](const auto& held) {
+      reader.read(memory, python, held);
+      if (request_.native) keep_stacks(memory, held);
+    });
+    memory.let_go(map_);
+    if (request_.native) reader.unwind(memory, map_);
+    NativeSymbols symbols(images_);
+    reader.name_native(symbols);
     header().method = "stop";
     header().partial = facts.partial;
     header().pause_ms = std::chrono::duration<double, std::milli>(facts.pause).count();
@@ -102,11 +110,20 @@ class ThreadSession {
     }
   }
 
+  // Python's stacks were read first: they come first when the time is short.
+  void keep_stacks(KeptMemory& memory, const std::vector<HeldThread>& held) const {
+    for (const HeldThread& thread : held) {
+      const StackRange range = used_stack(thread.registers, map_);
+      memory.keep(range.begin, range.end);
+    }
+  }
+
   const ThreadsRequest& request_;
   Log& log_;
   ProcessId target_;
   MemoryMap map_;
   LiveMemory live_;
+  std::vector<std::unique_ptr<ElfImage>> images_;
   SnapshotResult result_;
 };
 

@@ -25,7 +25,7 @@ PythonStack read_python_stack(const ProcessMemory& memory, const PythonProcess& 
   bool sound = true;
   const auto visit = [&](const RunningFrame& frame) {
     if (frame.kind == FrameKind::kInterpreter) {
-      stack.segments.push_back(std::exchange(segment, 0));
+      stack.segments.push_back({std::exchange(segment, 0), frame.address});
       return;
     }
     const CodeInfo* const info = sound ? code.find(frame.code) : nullptr;
@@ -40,13 +40,13 @@ PythonStack read_python_stack(const ProcessMemory& memory, const PythonProcess& 
       stack.frames.push_back(std::move(seen));
       ++segment;
     }
-    if (frame.entry) stack.segments.push_back(std::exchange(segment, 0));
+    if (frame.entry) stack.segments.push_back({std::exchange(segment, 0), 0});
   };
   const bool whole = for_each_frame(memory, python, state, visit, kMaxFrames);
   stack.complete = whole && sound;
-  if (segment != 0) stack.segments.push_back(segment);
+  if (segment != 0) stack.segments.push_back({segment, 0});
   // From 3.15 on the interpreter has a frame of its own below all others, which no C code runs.
-  if (!stack.segments.empty() && stack.segments.back() == 0) stack.segments.pop_back();
+  if (!stack.segments.empty() && stack.segments.back().frames == 0) stack.segments.pop_back();
   return stack;
 }
 

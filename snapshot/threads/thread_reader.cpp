@@ -8,6 +8,7 @@
 #include "snapshot/cpython/attributes.h"
 #include "snapshot/cpython/code_reader.h"
 #include "snapshot/cpython/object_reader.h"
+#include "snapshot/threads/native_merge.h"
 #include "snapshot/threads/python_stacks.h"
 #include "snapshot/threads/waits.h"
 
@@ -160,6 +161,58 @@ void ThreadReader::add_holders() {
   }
 }
 
+void ThreadReader::unwind(const ProcessMemory& memory, const MemoryMap& map) {
+  const Unwinder unwinder(memory, map);
+  for (SeenThread& thread : threads_) {
+    if (!thread.task.held) continue;
+    thread.native = unwinder.unwind(thread.task.registers);
+    thread.unwound = true;
+  }
+}
+
+void ThreadReader::name_native(NativeSymbols& symbols) {
+  for (SeenThread& thread : threads_) {
+    for (const NativeFrame& frame : thread.native.frames) {
+      thread.symbols.push_back(symbols.find(frame.lookup()));
+      // Compilers move seldom used parts of a function away, and a stripped program has no name for them. The
+      // evaluation loop is known by the call that led to it.
+      std::string& function = thread.symbols.back().function;
+      if (!function.empty() || frame.entry == 0) continue;
+      if (std::string called = symbols.function(frame.entry); called.starts_with(kEvaluationLoop))
+        function = std::move(called);
+    }
+    if (!thread.task.held || thread.wait.kind != WaitKind::kRuns) continue;
+    const std::string function = symbols.function(thread.task.registers.rip);
+    if (!function.empty() && !function.starts_with(kEvaluationLoop)) thread.wait.text = function;
+  }
+}
+
+void ThreadReader::add_frames(const SeenThread& seen, ThreadStack& thread, ThreadStacks& result) {
+  const MergedStack merged = merge(seen);
+  thread.frame_begin = static_cast<std::uint32_t>(result.frames.size());
+  for (const MergedFrame& each : merged.frames) {
+    if (each.python != nullptr) {
+      result.frames.push_back({.function = result.strings.add(each.python->function),
+                               .file = result.strings.add(each.python->file),
+                               .line = each.python->line,
+                               .address = each.python->frame.address});
+    } else {
+      const NativeSymbol& symbol = seen.symbols.at(each.native);
+      result.frames.push_back({.function = result.strings.add(symbol.function.empty() ? "??" : symbol.function),
+                               .file = result.strings.add(symbol.file),
+                               .line = symbol.line,
+                               .native = true,
+                               .address = seen.native.frames.at(each.native).instruction});
+    }
+  }
+  thread.frame_count = static_cast<std::uint32_t>(result.frames.size()) - thread.frame_begin;
+  if (!seen.unwound) return;
+  thread.flags |= kThreadNative;
+  if (!seen.native.complete) thread.flags |= kThreadPartialNative;
+  if (!merged.matched) thread.flags |= kThreadUnmatched;
+  result.has_native = true;
+}
+
 ThreadStacks ThreadReader::finish() const {
   ThreadStacks result;
   for (const SeenThread& seen : threads_) {
@@ -170,20 +223,13 @@ ThreadStacks ThreadReader::finish() const {
     if (seen.holds_gil) thread.flags |= kThreadHoldsGil;
     if (!seen.stacks.empty()) thread.flags |= kThreadPython;
     if (seen.task.sleeps()) thread.flags |= kThreadSleeps;
-    thread.frame_begin = static_cast<std::uint32_t>(result.frames.size());
-    bool first = true;
     for (const PythonStack& stack : seen.stacks) {
       if (!stack.complete) thread.flags |= kThreadPartialPython;
-      if (first && !stack.frames.empty()) thread.interpreter = stack.interpreter;
-      first = first && stack.frames.empty();
-      for (const PythonFrame& frame : stack.frames) {
-        result.frames.push_back({.function = result.strings.add(frame.function),
-                                 .file = result.strings.add(frame.file),
-                                 .line = frame.line,
-                                 .address = frame.frame.address});
-      }
     }
-    thread.frame_count = static_cast<std::uint32_t>(result.frames.size()) - thread.frame_begin;
+    const auto inner = std::find_if(seen.stacks.begin(), seen.stacks.end(),
+                                    [](const PythonStack& stack) { return !stack.frames.empty(); });
+    if (inner != seen.stacks.end()) thread.interpreter = inner->interpreter;
+    add_frames(seen, thread, result);
     result.threads.push_back(thread);
     if (seen.holds_gil && result.gil_holder == 0) result.gil_holder = seen.task.tid;
   }

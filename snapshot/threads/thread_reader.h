@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "attach/memory_map.h"
+#include "attach/native_symbols.h"
 #include "attach/process_memory.h"
 #include "snapshot/cpython/gil.h"
 #include "snapshot/cpython/interpreters.h"
@@ -24,7 +26,12 @@ class ThreadReader {
   // Python's side: stacks, names, who holds the GIL, waits. `held` is empty for a process that was not stopped.
   void read(const ProcessMemory& memory, const PythonProcess& python, const std::vector<HeldThread>& held);
 
-  std::vector<SeenThread>& threads() { return threads_; }
+  // C's side, after that: `memory` holds the stacks of the threads that were held.
+  void unwind(const ProcessMemory& memory, const MemoryMap& map);
+  // Names what was unwound, and the C function that each running thread is in. At any time later.
+  void name_native(NativeSymbols& symbols);
+
+  const std::vector<SeenThread>& threads() const { return threads_; }
   ThreadStacks finish() const;
 
  private:
@@ -38,6 +45,7 @@ class ThreadReader {
   void add_names(const ProcessMemory& memory, const PythonProcess& python, const InterpreterList& list);
   void add_holders();
   SeenThread& thread_of(pid_t tid);
+  static void add_frames(const SeenThread& seen, ThreadStack& thread, ThreadStacks& result);
 
   pid_t pid_;
   std::vector<Task> tasks_;

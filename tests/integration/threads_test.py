@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
-import sys
+import subprocess
 import tempfile
 import time
+import unittest
 
 import harness
 from harness import LiveTest, Target, memsnap
@@ -130,6 +132,11 @@ def threads(testcase, *arguments, status=0):
 
 def by_tid(answer):
     return {thread["tid"]: thread for thread in answer["threads"]}
+
+
+def plain(name):
+    """One function has several names in the C library: __GI___libc_read, __read, read."""
+    return re.sub(r"^(__GI_)?_*(libc_)?|_impl$", "", name.split("@")[0])
 
 
 def python_frames(thread):
@@ -262,6 +269,88 @@ class ParkedThreads(LiveTest):
         for _ in range(5):
             threads(self, self.target.pid)
         self.assertEqual([], harness.differences(before, harness.fingerprint(self.target.pid)))
+
+
+class NativeStacks(LiveTest):
+    GDB = """
+import gdb, json
+found = {}
+for thread in gdb.selected_inferior().threads():
+    thread.switch()
+    frame, frames = gdb.newest_frame(), []
+    while frame is not None:
+        if frame.type() in (gdb.NORMAL_FRAME, gdb.SIGTRAMP_FRAME):
+            frames.append([hex(frame.pc()), frame.name()])
+        frame = frame.older()
+    found[thread.ptid[1]] = frames
+print("STACKS" + json.dumps(found))
+"""
+
+    def gdb_stacks(self, pid):
+        script = self.folder / "stacks.py"
+        script.write_text(self.GDB)
+        done = subprocess.run(["gdb", "-nx", "-batch", "-iex", "set auto-load off", "-ex", "set backtrace limit 20000", "-p", str(pid),
+                               "-x", str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=harness.PATIENCE,
+                              env=dict(os.environ, DEBUGINFOD_URLS=""))
+        lines = [line for line in done.stdout.splitlines() if line.startswith("STACKS")]
+        self.assertEqual(1, len(lines), done.stdout + done.stderr)
+        return {int(tid): frames for tid, frames in json.loads(lines[0][len("STACKS"):]).items()}
+
+    @unittest.skipUnless(shutil.which("gdb"), "gdb is not installed")
+    def test_they_are_those_of_gdb(self):
+        if harness.PYTHON[0] == "chroot":
+            self.skipTest("gdb does not find the libraries of a process in a chroot")
+        with Target("threads.py", ready=None) as target:
+            names = {int(tid): name for tid, name in json.loads(target.expect(b"ready")).items()}
+            found = by_tid(threads(self, target.pid, "--native"))
+            expected = self.gdb_stacks(target.pid)
+            self.assertEqual(set(names), set(expected))
+            for tid, frames in expected.items():
+                thread = found[tid]
+                self.assertTrue(thread["native_complete"], names[tid])
+                ours = [frame for frame in thread["frames"] if frame["native"]]
+                theirs = [frame for frame in frames if not (frame[1] or "").startswith("_PyEval_EvalFrameDefault")]
+                self.assertEqual([pc for pc, _ in theirs], [frame["address"] for frame in ours], names[tid])
+                for (_, name), frame in zip(theirs, ours):
+                    if frame["function"] != "??" and name is not None:
+                        self.assertEqual(plain(name), plain(frame["function"]), names[tid])
+
+    def test_python_frames_lie_between_those_of_c(self):
+        with Target("threads.py", ready=None) as target:
+            target.expect(b"ready")
+            target.say(b"stacks\n")
+            expected = {int(tid): frames for tid, frames in json.loads(target.line()).items()}
+            file = self.snapshot(target.pid, "--native")["file"]
+            for source in (target.pid, file):
+                answer = threads(self, source, "--native")
+                for tid, thread in by_tid(answer).items():
+                    self.assertTrue(thread["native_complete"], thread["name"])
+                    if thread["name"] != "answers":
+                        self.assertEqual(expected[tid], python_frames(thread), thread["name"])
+                        self.assertTrue(thread["frames"][0]["native"])  # the lock it is parked in
+                    functions = [frame["function"] for frame in thread["frames"]]
+                    if thread["name"].startswith("in_sorted"):
+                        between = thread["frames"][functions.index("<lambda>") + 1:functions.index("in_sorted")]
+                        self.assertTrue(between)
+                        self.assertTrue(all(frame["native"] for frame in between))
+                    if thread["name"].startswith("in_init") and VERSION >= (3, 11):
+                        self.assertEqual(["in_init"], functions[functions.index("warm") + 1:][:1])
+            plain = threads(self, file)
+            self.assertFalse(any(frame["native"] for thread in plain["threads"] for frame in thread["frames"]))
+
+    def test_what_c_function_runs(self):
+        with Target(REGEX) as target:
+            time.sleep(0.5)
+            for _ in range(5):
+                answer = threads(self, target.pid, "--native")
+                holder = [thread for thread in answer["threads"] if thread["holds_gil"]][0]
+                self.assertEqual("stuck", holder["name"])
+                self.assertTrue(holder["native_complete"])
+                python = [frame["function"] for frame in holder["frames"] if not frame["native"]]
+                self.assertIn("work", python)
+                self.assertTrue(holder["frames"][0]["native"])
+                if holder["frames"][0]["function"] != "??":
+                    self.assertEqual(holder["frames"][0]["function"], holder["runs_in"])
 
 
 class Locks(LiveTest):

@@ -174,6 +174,9 @@ def tids():
 
 
 def answer():
+    PARKED.acquire()
+    time.sleep(0.2)
+    print("ready %s" % json.dumps({thread.native_id: thread.name for thread in threading.enumerate()}), flush=True)
     for line in sys.stdin:
         word = line.strip()
         if word == "stacks":
@@ -196,8 +199,6 @@ def main():
     for _ in KINDS:
         PARKED.acquire()
     threading.Thread(target=answer, name="answers", daemon=True).start()
-    time.sleep(0.2)
-    print("ready %s" % json.dumps({thread.native_id: thread.name for thread in threading.enumerate()}), flush=True)
     park()
 
 
