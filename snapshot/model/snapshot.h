@@ -84,6 +84,8 @@ struct SnapshotHeader {
   std::uint64_t orphan_bytes = 0;
   std::vector<NamedCount> skipped_types;        // blamed types: name, objects
   std::vector<NamedCount> python_sizeof_types;  // types whose __sizeof__ is Python and was not run
+  // Objects with a value that another one has too, by type: how many are too many, and their bytes.
+  std::vector<NamedCount> duplicates;
   std::vector<std::string> warnings;
   std::vector<Suspect> suspects;  // largest first; found when the snapshot was taken
 };

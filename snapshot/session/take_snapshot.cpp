@@ -197,6 +197,7 @@ class Session {
     header().orphan_bytes = walked.orphan_bytes;
     header().partial = header().partial || walked.partial;
     header().child_cpu_ms = walked.child_cpu_ms;
+    header().duplicates = std::move(walked.duplicates);
     header().skipped_types = std::move(walked.skipped_types);
     header().python_sizeof_types = std::move(walked.python_sizeof_types);
     for (std::string& warning : walked.warnings) header().warnings.push_back(std::move(warning));

@@ -45,6 +45,7 @@ void each_field(Io& io, Header& header) {
   io("skipped_types", header.skipped_types);
   io("python_sizeof_types", header.python_sizeof_types);
   io("warnings", header.warnings);
+  io("duplicates", header.duplicates);
   io("suspects", header.suspects);
 }
 

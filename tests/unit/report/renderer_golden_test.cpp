@@ -12,6 +12,7 @@
 #include "report/process_report.h"
 #include "report/renderer.h"
 #include "report/snapshot_facts.h"
+#include "report/stats_report.h"
 #include "report/summary_report.h"
 #include "tests/unit/report/planted.h"
 
@@ -128,6 +129,28 @@ TEST(RendererGolden, GrowthIsHarmlessInEveryForm) {
   const std::string csv = rendered(CsvRenderer(), report);
   expect_harmless(csv);
   expect_golden("planted_growth.csv", csv);
+}
+
+TEST(RendererGolden, StatsAreHarmlessInEveryForm) {
+  Snapshot planted = planted_snapshot();
+  HeapGraph& graph = planted.graph;
+  for (TypeId type = 0; type < graph.types.size(); ++type) {
+    graph.address.push_back(0x7f0000000000 + 64 * type);
+    graph.type.push_back(type);
+    graph.size.push_back(std::uint64_t{40} << type);
+    graph.flags.push_back(type == 0 ? kNodeTracked : 0);
+  }
+
+  const Report report = make_stats(planted, {{std::string(kRed), 3, 300}, {std::string(kCsv), 1, 50}}, {.largest = 20});
+
+  const std::string text = rendered(TextRenderer({}), report);
+  expect_harmless(text);
+  expect_golden("planted_stats.txt", text);
+  const std::string json = rendered(JsonRenderer(), report);
+  expect_harmless(json);
+  expect_golden("planted_stats.json", json);
+  const std::string csv = rendered(CsvRenderer(), report);
+  expect_golden("planted_stats.csv", csv);
 }
 
 TEST(RendererGolden, TypesOnlySummaryHasNoRetainedColumn) {
