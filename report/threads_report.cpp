@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "attach/base/printable.h"
 #include "report/snapshot_facts.h"
 #include "report/text_layout.h"
 #include "snapshot/analysis/frame_locals.h"
@@ -137,7 +138,8 @@ class ThreadTexts {
   void add_thread(const ThreadStack& thread, std::vector<Line>& lines) const {
     Line line;
     line.text(thread.tid == 0 ? "       ?" : fmt::format("{:>8}", thread.tid), Emphasis::kStrong).text(" ");
-    line.name(padded_right(text(thread.name), 16), Emphasis::kStrong).text(" ");
+    add_padded(text(thread.name), 16, Emphasis::kStrong, line);
+    line.text(" ");
     add_activity(thread, line);
     if (thread.interpreter != 0) line.text(fmt::format("   interpreter {}", thread.interpreter));
     lines.push_back(std::move(line));
@@ -159,7 +161,12 @@ class ThreadTexts {
     lines.push_back(Line().text(fmt::format("           ({})", what), Emphasis::kWarning));
   }
 
-  std::size_t display_width_of(const StackFrame& frame) const { return text(frame.function).size(); }
+  std::size_t display_width_of(const StackFrame& frame) const { return display_width(printable(text(frame.function))); }
+
+  static void add_padded(const std::string& name, std::size_t width, Emphasis emphasis, Line& line) {
+    const std::size_t taken = display_width(printable(name));
+    line.name(name, emphasis).text(std::string(width > taken ? width - taken : 0, ' '));
+  }
 
   void add_activity(const ThreadStack& thread, Line& line) const {
     const std::string holds = thread.has(kThreadHoldsGil) ? ", holds the GIL" : "";
@@ -186,7 +193,8 @@ class ThreadTexts {
     const Emphasis emphasis = frame.native ? Emphasis::kFaint : Emphasis::kNone;
     Line line;
     line.text(frame.native ? "             " : "           ");
-    line.name(padded_right(text(frame.function), width), emphasis).text("  ");
+    add_padded(text(frame.function), width, emphasis, line);
+    line.text("  ");
     const std::string file = text(frame.file);
     line.name(file, emphasis).text(frame.line == 0 ? "" : fmt::format(":{}", frame.line), emphasis);
     if (!options_.locals || frame.native) return line;

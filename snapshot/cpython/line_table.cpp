@@ -1,5 +1,6 @@
 #include "snapshot/cpython/line_table.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <limits>
 
@@ -38,10 +39,11 @@ std::optional<std::int32_t> in_ranges(std::span<const std::uint8_t> table, std::
 
 // A number in groups of six bits, the lowest first; the sign is the lowest bit.
 std::int64_t signed_varint(std::span<const std::uint8_t> bytes) {
+  constexpr std::size_t kMostGroups = 7;  // more than any line needs
   std::uint64_t value = 0;
   unsigned shift = 0;
-  for (const std::uint8_t byte : bytes) {
-    if (shift < 36) value |= static_cast<std::uint64_t>(byte & 63) << shift;
+  for (const std::uint8_t byte : bytes.first(std::min(bytes.size(), kMostGroups))) {
+    value |= static_cast<std::uint64_t>(byte & 63) << shift;
     shift += 6;
     if ((byte & 64) == 0) break;
   }
