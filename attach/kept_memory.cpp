@@ -6,6 +6,19 @@
 
 namespace memsnap {
 
+KeptMemory::KeptMemory(pid_t pid) : live_(pid) {
+  constexpr std::size_t kFirstSlabs = 4;
+  for (std::size_t i = 0; i < kFirstSlabs; ++i) slabs_.push_back(std::make_unique<std::byte[]>(kSlabPages * kPage));
+  pages_.reserve(kFirstSlabs * kSlabPages);
+}
+
+std::byte* KeptMemory::room() const {
+  if (used_ == slabs_.size() * kSlabPages) slabs_.push_back(std::make_unique<std::byte[]>(kSlabPages * kPage));
+  std::byte* const bytes = slabs_[used_ / kSlabPages].get() + used_ % kSlabPages * kPage;
+  ++used_;
+  return bytes;
+}
+
 bool KeptMemory::may_read(std::uint64_t number) const {
   if (map_) {
     const Mapping* const mapping = map_->find(number * kPage);
@@ -18,11 +31,14 @@ bool KeptMemory::may_read(std::uint64_t number) const {
 
 const std::byte* KeptMemory::page(std::uint64_t number) const {
   const auto found = pages_.find(number);
-  if (found != pages_.end()) return found->second.get();
+  if (found != pages_.end()) return found->second;
   if (!may_read(number)) return nullptr;
-  auto bytes = std::make_unique<std::byte[]>(kPage);
-  if (!live_.copy(number * kPage, {bytes.get(), kPage})) bytes.reset();
-  return pages_.emplace(number, std::move(bytes)).first->second.get();
+  std::byte* bytes = room();
+  if (!live_.copy(number * kPage, {bytes, kPage})) {
+    --used_;
+    bytes = nullptr;
+  }
+  return pages_.emplace(number, bytes).first->second;
 }
 
 void KeptMemory::keep(std::uint64_t begin, std::uint64_t end) {
@@ -37,10 +53,10 @@ void KeptMemory::keep(std::uint64_t begin, std::uint64_t end) {
       continue;
     }
     for (std::uint64_t i = 0; i < count; ++i) {
-      auto& kept = pages_[number + i];
-      if (kept) continue;
-      kept = std::make_unique<std::byte[]>(kPage);
-      std::memcpy(kept.get(), batch.data() + i * kPage, kPage);
+      std::byte*& kept = pages_[number + i];
+      if (kept != nullptr) continue;
+      kept = room();
+      std::memcpy(kept, batch.data() + i * kPage, kPage);
     }
     number += count;
   }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "attach/cached_memory.h"
 #include "attach/memory_map.h"
@@ -18,7 +19,8 @@ namespace memsnap {
 // runs. Made for the few pages that tell what threads do, not for a heap.
 class KeptMemory final : public ProcessMemory {
  public:
-  explicit KeptMemory(pid_t pid) : live_(pid) {}
+  // Takes room for the first pages at once: while the process stands still there is no time for it.
+  explicit KeptMemory(pid_t pid);
 
   // Nothing new is read after that.
   void set_deadline(std::chrono::steady_clock::time_point deadline) { deadline_ = deadline; }
@@ -33,11 +35,15 @@ class KeptMemory final : public ProcessMemory {
 
  private:
   static constexpr std::size_t kPage = 4096;
+  static constexpr std::size_t kSlabPages = 256;
   const std::byte* page(std::uint64_t number) const;
+  std::byte* room() const;  // for one more page
   bool may_read(std::uint64_t number) const;
 
   LiveMemory live_;
-  mutable std::unordered_map<std::uint64_t, std::unique_ptr<std::byte[]>> pages_;  // nullptr: not readable
+  mutable std::vector<std::unique_ptr<std::byte[]>> slabs_;
+  mutable std::size_t used_ = 0;                                 // pages of them
+  mutable std::unordered_map<std::uint64_t, std::byte*> pages_;  // nullptr: not readable
   std::optional<std::chrono::steady_clock::time_point> deadline_;
   std::optional<MemoryMap> map_;
   mutable bool expired_ = false;

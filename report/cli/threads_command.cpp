@@ -39,6 +39,9 @@ ThreadsOptions report_options(const po::variables_map& values) {
 SnapshotResult take(const Invocation& invocation, pid_t pid) {
   const ThreadsOptions wanted = report_options(invocation.options);
   const FreezeOptions freeze = freeze_options(invocation.options);
+  if (wanted.native && freeze.method == Method::kRead) {
+    invocation.log.warning("no_native", "stacks of C code need a stop: --method read gives Python frames only");
+  }
   if (!wanted.locals && freeze.method != Method::kFreeze) {
     return take_threads({.pid = pid, .freeze = freeze, .native = wanted.native}, invocation.log);
   }

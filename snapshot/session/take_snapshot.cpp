@@ -150,7 +150,25 @@ class Session {
   void name_threads(ThreadReader& threads, const std::vector<std::unique_ptr<ElfImage>>& images) {
     NativeSymbols symbols(images);
     threads.name_native(symbols);
-    result_.snapshot.threads = threads.finish();
+    ThreadStacks& stacks = result_.snapshot.threads.emplace(threads.finish());
+    if (!request_.redact.empty()) redact(stacks);
+  }
+
+  void redact(ThreadStacks& stacks) const {
+    const Redactor redactor(request_.redact);
+    StringTable strings;
+    std::vector<StringId> moved;
+    for (StringId id = 0; id < stacks.strings.size(); ++id)
+      moved.push_back(strings.add(redactor.apply(std::string(stacks.strings.text(id)))));
+    for (ThreadStack& thread : stacks.threads) {
+      thread.name = moved[thread.name];
+      thread.waits = moved[thread.waits];
+    }
+    for (StackFrame& frame : stacks.frames) {
+      frame.function = moved[frame.function];
+      frame.file = moved[frame.file];
+    }
+    stacks.strings = std::move(strings);
   }
 
   void take_over(const FreezeFacts& facts) {

@@ -239,6 +239,29 @@ class ParkedThreads(LiveTest):
         types = self.snapshot(self.target.pid, "--kind", "types")["file"]
         self.check(threads(self, types))
 
+    def test_redacted_text_is_not_kept(self):
+        file = self.snapshot(self.target.pid, "--redact", "in_[a-z_]+ w")["file"]
+        names = [thread["name"] for thread in threads(self, file)["threads"]]
+        self.assertFalse([name for name in names if name.startswith("in_")])
+        self.assertEqual(len(self.names), len(names))
+
+    def test_a_pause_that_is_too_short_gives_a_part(self):
+        expected = self.stacks()
+        for pause in ("1ms", "2ms", "4ms"):
+            result = memsnap("threads", self.target.pid, "--native", "--max-pause", pause, "--json")
+            if result.status != 0:  # not even the threads stopped in that time
+                self.assertEqual(7, result.status, str(result))
+                continue
+            answer = result.json()
+            for tid, thread in by_tid(answer).items():
+                frames = python_frames(thread)
+                if self.names[tid] == "answers":
+                    continue
+                self.assertEqual(expected[tid][:len(frames)], frames, self.names[tid])
+                if not answer["partial"]:
+                    self.assertEqual(len(expected[tid]), len(frames), self.names[tid])
+                    self.assertTrue(thread["native_complete"])
+
     def test_read_without_a_stop(self):
         answer = threads(self, self.target.pid, "--method", "read")
         self.assertFalse(answer["consistent"])
