@@ -16,6 +16,7 @@ Command diff_command();
 Command growth_command();
 Command threads_command();
 Command info_command();
+Command memory_command();
 Command help_command();
 
 }  // namespace memsnap

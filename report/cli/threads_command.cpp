@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "report/cli/capture.h"
 #include "report/cli/commands.h"
 #include "report/cli/option_values.h"
 #include "report/cli/processes.h"
@@ -19,17 +20,6 @@ namespace memsnap {
 namespace {
 
 namespace po = boost::program_options;
-
-FreezeOptions freeze_options(const po::variables_map& values) {
-  FreezeOptions options;
-  const std::string method = option_value<std::string>(values, "method").value_or("auto");
-  if (method == "stop") options.method = Method::kStop;
-  if (method == "freeze") options.method = Method::kFreeze;
-  if (method == "read") options.method = Method::kRead;
-  if (const auto wait = option_value<Duration>(values, "wait")) options.wait = wait->value;
-  if (const auto pause = option_value<Duration>(values, "max-pause")) options.max_pause = pause->value;
-  return options;
-}
 
 ThreadsOptions report_options(const po::variables_map& values) {
   return {.native = option_flag(values, "native"), .locals = option_flag(values, "locals")};

@@ -9,6 +9,7 @@
 #include <ctime>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "attach/base/error.h"
@@ -20,6 +21,8 @@
 #include "snapshot/analysis/suspects.h"
 #include "snapshot/analysis/unknown_roots.h"
 #include "snapshot/cpython/python_process.h"
+#include "snapshot/memory/breakdown.h"
+#include "snapshot/memory/resident_pages.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/threads/thread_reader.h"
 #include "snapshot/walk/heap_walker.h"
@@ -75,20 +78,20 @@ class Session {
 
   SnapshotResult run() {
     describe_target();
+    look_at_pages();
     refuse_what_is_not_python();
     cancel_point();
     ThreadReader threads(request_.pid, read_tasks(request_.pid));
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
-    const auto images = loaded_images(request_.pid, frozen->map(), frozen->memory());
-    const PythonProcess python = verified_python(*frozen, images);
+    const PythonProcess python = verified_python(*frozen);
     header().target.python = python.version.text();
     header().target.python_hex = python.version.hex();
     threads.read(frozen->memory(), python, frozen->facts().held);
     if (request_.native) threads.unwind(frozen->memory(), frozen->map());
     walk(*frozen, python);
     result_.left_behind = frozen->release();
-    name_threads(threads, images);
+    name_threads(threads);
     frozen.reset();
     header().target_ended = !target_.alive();
     if (request_.kind == SnapshotKind::kHeap) {
@@ -109,8 +112,6 @@ class Session {
 
   void describe_target() {
     header().target = read_target_info(request_.pid);
-    const MemoryUse use = read_memory_use(request_.pid);
-    header().memory = {.rss = use.rss, .pss = use.pss, .uss = use.uss, .python_objects = 0};
     header().taken_at_ns =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
@@ -133,13 +134,30 @@ class Session {
     }
   }
 
-  PythonProcess verified_python(const FrozenProcess& frozen,
-                                const std::vector<std::unique_ptr<ElfImage>>& images) const {
-    if (frozen.facts().consistent) return find_python(request_.pid, images, frozen.memory());
+  // Of the process itself, for the copy's own pages are others, and before anything else: reading its libraries makes
+  // more of them resident.
+  void look_at_pages() {
+    MemoryUse use;
+    try {
+      resident_ = ResidentPages::of(request_.pid);
+      use = resident_->use();
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::kNoSuchProcess) throw;
+      use = read_memory_use(request_.pid);
+      header().warnings.push_back(fmt::format("resident memory is not accounted for: {}", error.what()));
+    }
+    header().memory.rss = use.rss;
+    header().memory.pss = use.pss;
+    header().memory.uss = use.uss;
+  }
+
+  PythonProcess verified_python(const FrozenProcess& frozen) {
+    images_ = loaded_images(request_.pid, frozen.map(), frozen.memory());
+    if (frozen.facts().consistent) return find_python(request_.pid, images_, frozen.memory());
     const LiveMemory live(request_.pid);
     for (int attempt = 1;; ++attempt) {  // nothing stands still: read again, past the cache
       try {
-        return find_python(request_.pid, images, live);
+        return find_python(request_.pid, images_, live);
       } catch (const LayoutCheckFailed&) {
         if (attempt == kLiveAttempts) throw;
       }
@@ -147,8 +165,8 @@ class Session {
   }
 
   // After the release: files are read for it, and the copy costs the target as long as it lives.
-  void name_threads(ThreadReader& threads, const std::vector<std::unique_ptr<ElfImage>>& images) {
-    NativeSymbols symbols(images);
+  void name_threads(ThreadReader& threads) {
+    NativeSymbols symbols(images_);
     threads.name_native(symbols);
     ThreadStacks& stacks = result_.snapshot.threads.emplace(threads.finish());
     if (!request_.redact.empty()) redact(stacks);
@@ -201,7 +219,18 @@ class Session {
     header().during_collection = plan.during_collection;
     fill_header(walked);
     graph() = std::move(walked.graph);
+    account(frozen, python);
     late_roots_ = std::move(walked.late_roots);
+  }
+
+  void account(FrozenProcess& frozen, const PythonProcess& python) {
+    if (!resident_) return;
+    log_.progress("accounting for resident memory", 0, 0);
+    const auto begin = steady_clock::now();
+    const double cpu_begin = own_cpu_ms();
+    account_for_memory(frozen, frozen.child(), python, images_, graph(), *resident_, header().memory);
+    header().memory.parts_ms = milliseconds_since(begin);
+    header().memory.parts_cpu_ms = own_cpu_ms() - cpu_begin;
   }
 
   void fill_header(WalkResult& walked) {
@@ -252,6 +281,8 @@ class Session {
   const SnapshotRequest& request_;
   Log& log_;
   ProcessId target_;
+  std::optional<ResidentPages> resident_;
+  std::vector<std::unique_ptr<ElfImage>> images_;
   SnapshotResult result_;
   std::vector<Root> late_roots_;
 };

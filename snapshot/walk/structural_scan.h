@@ -29,17 +29,23 @@ class StructuralScan {
                   std::vector<std::uint64_t>& targets);
   // Does this address hold an object of a known or verifiable type with a plausible reference count?
   bool is_object(std::uint64_t address);
+  // How many objects claimed more parts than are looked at.
+  std::uint64_t cut_short() const { return cut_short_; }
   // As object_size.h says; empty when its type cannot be resolved.
   std::optional<std::uint64_t> size_of(std::uint64_t object);
 
  private:
   class Sink;
   struct Memory;
+  const TypeRecord& type_of(std::uint64_t object);  // kind kNotAType when it cannot be read or is none
+
   const ProcessMemory& memory_;
   const HeapLayout& layout_;
   TypeTable& types_;
   std::uint64_t code_type_;
   std::span<const std::uint64_t> running_frames_;
+  std::uint64_t reads_ = 0;
+  std::uint64_t cut_short_ = 0;
 };
 
 // A live object's count is small, or one of the immortal marks of 3.12 (2^32 - 1) and 3.14 (flags in the upper half).

@@ -257,10 +257,12 @@ class ParkedThreads(LiveTest):
                 frames = python_frames(thread)
                 if self.names[tid] == "answers":
                     continue
-                self.assertEqual(expected[tid][:len(frames)], frames, self.names[tid])
                 if not answer["partial"]:
-                    self.assertEqual(len(expected[tid]), len(frames), self.names[tid])
+                    self.assertEqual(expected[tid], frames, self.names[tid])
                     self.assertTrue(thread["native_complete"])
+                for frame, whole in zip(frames, expected[tid]):  # what could not be read any more is left out, not guessed
+                    for seen, known in zip(frame, whole):
+                        self.assertIn(seen, (known, None, "?"), self.names[tid])
 
     def test_read_without_a_stop(self):
         answer = threads(self, self.target.pid, "--method", "read")
