@@ -110,6 +110,7 @@ void add_capture_options(po::options_description& options) {
       "$MEMSNAP_DIR, else ~/.local/state/memsnap");
   add("force,f", po::bool_switch(), "replace the file when it exists");
   add_look_options(options);
+  add("native", po::bool_switch(), "keep the stacks of C code too, for memsnap threads --native");
   add("require-complete", po::bool_switch(), "a partial or inconsistent snapshot is not kept: code 7");
   add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
       "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");
@@ -138,6 +139,7 @@ SnapshotRequest Capturer::request_for(pid_t pid) const {
   request.strings = strings.policy;
   request.strings_prefix = strings.prefix;
   request.redact = option_value<std::vector<std::string>>(options, "redact").value_or(std::vector<std::string>());
+  request.native = option_flag(options, "native");
   request.cancelled = invocation_.cancelled;
   return request;
 }

@@ -16,6 +16,7 @@ Command inspect_command();
 Command stats_command();
 Command diff_command();
 Command growth_command();
+Command threads_command();
 Command info_command();
 Command memory_command();
 Command help_command();

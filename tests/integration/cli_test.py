@@ -11,8 +11,7 @@ import harness
 from harness import MEMSNAP, memsnap
 
 COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "summary", "tree", "stats", "roots", "objects", "inspect", "diff",
-            "growth", "info",
-            "help")
+            "growth", "threads", "info", "help")
 USAGE, CANNOT_WRITE, BAD_FILE = 2, 9, 10
 
 
