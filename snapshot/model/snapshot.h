@@ -34,6 +34,15 @@ struct MemoryTotals {
   std::uint64_t python_objects = 0;
 };
 
+// What a core file says of the process's end. Only with method "core".
+struct CoreFacts {
+  std::string file;
+  std::int32_t signal = 0;          // that ended it; 0: none, as in a copy of a running process
+  std::int32_t signal_thread = 0;   // the thread that got it
+  std::uint64_t fault_address = 0;  // of SIGSEGV and its like; 0: none
+  std::uint64_t bytes_cut_off = 0;
+};
+
 struct NamedCount {
   std::string name;
   std::uint64_t count = 0;
@@ -50,7 +59,7 @@ struct SnapshotHeader {
   bool redacted = false;
   TargetInfo target;
   MemoryTotals memory;
-  std::string method;  // "freeze", "stop", "read"
+  std::string method;  // "freeze", "stop", "read", "core"
   std::string fallback_reason;
   bool consistent = true;
   bool partial = false;
@@ -70,6 +79,7 @@ struct SnapshotHeader {
   std::vector<NamedCount> skipped_types;        // blamed types: name, objects
   std::vector<NamedCount> python_sizeof_types;  // types whose __sizeof__ is Python and was not run
   std::vector<std::string> warnings;
+  CoreFacts core;
 };
 
 struct Snapshot {

@@ -5,8 +5,6 @@
 
 #include <array>
 #include <chrono>
-#include <cstring>
-#include <ctime>
 #include <fstream>
 #include <memory>
 #include <utility>
@@ -14,30 +12,15 @@
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
 #include "attach/elf_image.h"
-#include "snapshot/analysis/ownership.h"
-#include "snapshot/analysis/retained.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/target_info.h"
-#include "snapshot/walk/heap_walker.h"
-#include "snapshot/walk/plan.h"
+#include "snapshot/session/walked_heap.h"
 
 namespace memsnap {
 namespace {
 
-using std::chrono::steady_clock;
-
 constexpr std::size_t kProbeCache = 64u << 20;
 constexpr int kLiveAttempts = 20;
-
-double milliseconds_since(steady_clock::time_point begin) {
-  return std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count();
-}
-
-double own_cpu_ms() {
-  timespec time{};
-  if (::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) != 0) return 0;
-  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
-}
 
 // 16 random bytes that the kernel gave the process at exec, getauxval(3): the same for each snapshot of it, and never
 // stored.
@@ -59,6 +42,8 @@ const char* name_of(Method method) {
       return "stop";
     case Method::kRead:
       return "read";
+    case Method::kCore:
+      return "core";
     default:
       return "auto";
   }
@@ -76,22 +61,18 @@ class Session {
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
-    header().target.python = python.version.text();
-    header().target.python_hex = python.version.hex();
-    walk(*frozen, python);
+    std::array<std::uint64_t, 2> hash_key{};
+    if (request_.strings == StringsPolicy::kHash) hash_key = secret_of(request_.pid, frozen->memory());
+    walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
     result_.left_behind = frozen->release();
     frozen.reset();
     header().target_ended = !target_.alive();
-    if (request_.kind == SnapshotKind::kHeap && request_.analyse) {
-      log_.progress("dominators", 0, 0);
-      compute_retained(graph());
-    }
+    analyse(result_.snapshot, request_, log_);
     return std::move(result_);
   }
 
  private:
   SnapshotHeader& header() { return result_.snapshot.header; }
-  HeapGraph& graph() { return result_.snapshot.graph; }
 
   void cancel_point() const {
     if (request_.cancelled && request_.cancelled()) throw Error(ExitCode::kGaveUp, "cancelled", "");
@@ -104,10 +85,6 @@ class Session {
     header().taken_at_ns =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
-    header().kind = request_.kind;
-    header().strings = request_.strings;
-    header().strings_prefix = request_.strings_prefix;
-    header().redacted = !request_.redact.empty();
   }
 
   // On the running process, so that what is no supported Python is refused before it is stopped. It changes while it is
@@ -147,78 +124,6 @@ class Session {
       header().warnings.push_back(
           fmt::format("{} thread(s) in uninterruptible sleep were not stopped", facts.threads_not_stopped));
     }
-  }
-
-  void walk(FrozenProcess& frozen, const PythonProcess& python) {
-    const auto begin = steady_clock::now();
-    const double cpu_begin = own_cpu_ms();
-    const WalkPlan plan = make_plan(frozen.memory(), frozen.map(), python, log_);
-    WalkOptions options;
-    options.keep_edges = request_.kind == SnapshotKind::kHeap;
-    options.texts.policy = request_.strings;
-    options.texts.prefix = request_.strings_prefix;
-    if (request_.strings == StringsPolicy::kHash) options.texts.hash_key = secret_of(request_.pid, frozen.memory());
-    options.redact = request_.redact;
-    options.cancelled = request_.cancelled;
-    WalkResult walked = walk_heap(frozen, plan, options, log_);
-    header().walk_ms = milliseconds_since(begin);
-    header().walk_cpu_ms = own_cpu_ms() - cpu_begin;
-    header().during_collection = plan.during_collection;
-    fill_header(walked);
-    graph() = std::move(walked.graph);
-    if (request_.kind == SnapshotKind::kHeap) {
-      settle_roots(std::move(walked.late_roots));
-    } else {
-      keep_types_only();
-    }
-  }
-
-  void fill_header(WalkResult& walked) {
-    header().objects = walked.objects;
-    header().edges = walked.graph.edge_count();
-    header().bytes = walked.bytes;
-    header().memory.python_objects = walked.bytes;
-    header().unreadable = walked.unreadable;
-    header().skipped = walked.skipped;
-    header().orphans = walked.orphans;
-    header().orphan_bytes = walked.orphan_bytes;
-    header().partial = header().partial || walked.partial;
-    header().child_cpu_ms = walked.child_cpu_ms;
-    header().skipped_types = std::move(walked.skipped_types);
-    header().python_sizeof_types = std::move(walked.python_sizeof_types);
-    for (std::string& warning : walked.warnings) header().warnings.push_back(std::move(warning));
-    if (request_.redact.empty()) return;
-    const Redactor redactor(request_.redact);
-    TargetInfo& target = header().target;
-    target.command_line = redactor.apply(target.command_line);
-    target.name = redactor.apply(target.name);
-  }
-
-  // Roots of last resort, only for what nothing else reaches; then roots for what only C, or nothing, refers to.
-  void settle_roots(std::vector<Root> late) {
-    const StringId permanent = graph().strings.add("permanent generation");
-    for (NodeIndex node = 0; node < graph().node_count(); ++node) {
-      if ((graph().flags[node] & kNodePermanent) != 0) late.push_back({RootKind::kPermanent, node, permanent});
-    }
-    Ownership ownership(graph());
-    for (const Root& root : graph().roots) ownership.add_root(root.node);
-    ownership.follow_back_references();
-    for (const Root& root : late) {
-      if (ownership.reached(root.node)) continue;
-      graph().roots.push_back(root);
-      ownership.add_root(root.node);
-      ownership.follow_back_references();
-    }
-    add_unknown_roots(graph());
-  }
-
-  void keep_types_only() {
-    HeapGraph types;
-    types.types = std::move(graph().types);
-    types.strings = std::move(graph().strings);
-    for (TypeEntry& type : types.types) type.node = kNoNode;
-    types.edge_begin.assign(1, 0);
-    graph() = std::move(types);
   }
 
   const SnapshotRequest& request_;
