@@ -10,6 +10,7 @@ namespace memsnap::walker {
 // Sink:   void edge(std::uint64_t target, EdgeKind kind);
 //         void named(std::uint64_t target, EdgeKind kind, std::uint64_t name);
 //         void unnamed_part();                        what follows may repeat edges named before
+//         void guessed(std::uint64_t target, std::uint64_t offset);   a word at `offset` that points to an object
 //         bool is_running(std::uint64_t frame);       is this interpreter frame on a thread's own stack of calls?
 //         bool is_code(std::uint64_t object);         is this a code object?
 //         bool is_frame(std::uint64_t address);       does it look like the address of a frame object?
@@ -461,7 +462,7 @@ class ObjectScan {
     const std::uint64_t weak_list = type.weaklist_offset > 0 ? static_cast<std::uint64_t>(type.weaklist_offset) : 0;
     for (std::uint64_t at = 16; at + 8 <= type.basic_size && at < 4096; at += 8) {
       const std::uint64_t target = word(object + at);
-      if (target != 0 && at != weak_list && sink_.is_plausible(target)) sink_.edge(target, EdgeKind::kNone);
+      if (target != 0 && at != weak_list && sink_.is_plausible(target)) sink_.guessed(target, at);
     }
   }
 

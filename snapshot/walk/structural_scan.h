@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "attach/process_memory.h"
 #include "inject/protocol/walker_abi.h"
 #include "snapshot/cpython/type_table.h"
+#include "snapshot/model/string_table.h"
 
 namespace memsnap {
 
@@ -16,9 +18,14 @@ namespace memsnap {
 class StructuralScan {
  public:
   // `running_frames`: addresses of the interpreter frames that threads run, ascending; outlives the scan.
-  StructuralScan(const ProcessMemory& memory, const HeapLayout& layout, TypeTable& types, std::uint64_t code_type,
-                 std::span<const std::uint64_t> running_frames)
-      : memory_(memory), layout_(layout), types_(types), code_type_(code_type), running_frames_(running_frames) {}
+  StructuralScan(const ProcessMemory& memory, const HeapLayout& layout, TypeTable& types, StringTable& strings,
+                 std::uint64_t code_type, std::span<const std::uint64_t> running_frames)
+      : memory_(memory),
+        layout_(layout),
+        types_(types),
+        strings_(strings),
+        code_type_(code_type),
+        running_frames_(running_frames) {}
 
   // Appends the object's record to `stream` (walker_abi.h) and what it refers to to `targets`, weak references apart.
   // False when its header cannot be read or its type is none.
@@ -35,11 +42,14 @@ class StructuralScan {
  private:
   class Sink;
   struct Memory;
+  StringId name_of_offset(std::uint64_t offset);
   const ProcessMemory& memory_;
   const HeapLayout& layout_;
   TypeTable& types_;
+  StringTable& strings_;
   std::uint64_t code_type_;
   std::span<const std::uint64_t> running_frames_;
+  std::unordered_map<std::uint64_t, StringId> offset_names_;  // "field+24": not known to be a reference
 };
 
 // A live object's count is small, or one of the immortal marks of 3.12 (2^32 - 1) and 3.14 (flags in the upper half).
