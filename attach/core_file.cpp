@@ -85,7 +85,8 @@ void CoreFile::read_headers() {
   std::size_t count = 0;
   // The count that is claimed is checked before libelf allocates for it.
   const bool counted = elf_getphdrnum(elf.get(), &count) == 0 && count <= kMaxProgramHeaders;
-  if (!counted || header.e_phoff > size_ || count > (size_ - header.e_phoff) / sizeof(Elf64_Phdr))
+  // It gives fewer than are claimed when the file ends before them.
+  if (!counted || count < begin.e_phnum || header.e_phoff > size_ || count > (size_ - header.e_phoff) / sizeof(Elf64_Phdr))
     refuse(path_, "cut off within its headers", ExitCode::kBadFile, "copy it again, or raise the limit: ulimit -c");
   for (std::size_t i = 0; i < count; ++i) {
     GElf_Phdr program{};

@@ -45,6 +45,18 @@ std::vector<std::string> FileFinder::candidates(const WantedFile& wanted) const 
   return paths;
 }
 
+void FileFinder::refuse_program(const WantedFile& wanted) const {
+  constexpr const char* kHint = "give the very file that ran with --exe";
+  struct stat status {};
+  const FileDescriptor file = open_regular_file(program_, &status);
+  const auto id = file ? build_id_of_file(file.get()) : std::nullopt;
+  if (!id) throw Error(ExitCode::kBadFile, fmt::format("{} is no program for 64-bit x86", program_), kHint);
+  throw Error(ExitCode::kBadFile,
+              fmt::format("{} is not the program of this core: it has {}, but {} has {}", program_, id_text(*id),
+                          wanted.path, id_text(wanted.build_id.value_or(""))),
+              kHint);
+}
+
 FoundFile FileFinder::find(const WantedFile& wanted) const {
   FoundFile found;
   const auto take = [&](const std::string& path) {
@@ -62,14 +74,7 @@ FoundFile FileFinder::find(const WantedFile& wanted) const {
   };
   if (!program_.empty() && (wanted.is_program || !wanted.build_id.value_or("").empty())) {
     if (take(program_)) return found;
-    if (wanted.is_program) {
-      const bool exists = !found.refused.empty();
-      throw Error(ExitCode::kBadFile,
-                  exists ? fmt::format("{} is not the program of this core: {}, the core's {} has {}", program_,
-                                       found.refused.front(), wanted.path, id_text(wanted.build_id.value_or("")))
-                         : fmt::format("{} cannot be read as a program for 64-bit x86", program_),
-                  "give the very file that ran with --exe");
-    }
+    if (wanted.is_program) refuse_program(wanted);
     found.refused.clear();
   }
   for (const std::string& path : candidates(wanted)) {

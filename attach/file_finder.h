@@ -29,9 +29,11 @@ class FileFinder {
   // `program`: the file to take for the main program; empty: search. `root`: searched before our own.
   FileFinder(std::string program, std::string root) : program_(std::move(program)), root_(std::move(root)) {}
 
+  // Throws Error kBadFile when the file to take for the main program is another.
   FoundFile find(const WantedFile& wanted) const;
 
  private:
+  [[noreturn]] void refuse_program(const WantedFile& wanted) const;
   std::vector<std::string> candidates(const WantedFile& wanted) const;
 
   std::string program_;
