@@ -22,8 +22,8 @@
 namespace memsnap {
 namespace {
 
-constexpr std::uint64_t kMaxNotes = 512ull << 20;          // 10 KiB for each of 50,000 threads
-constexpr std::size_t kMaxProgramHeaders = 4u << 20;       // vm.max_map_count is 65530 where nobody raised it
+constexpr std::uint64_t kMaxNotes = 512ull << 20;     // 10 KiB for each of 50,000 threads
+constexpr std::size_t kMaxProgramHeaders = 4u << 20;  // vm.max_map_count is 65530 where nobody raised it
 constexpr std::uint64_t kMaxOffset = ~0ull >> 2;
 
 struct ElfEnd {
@@ -31,8 +31,8 @@ struct ElfEnd {
 };
 using ElfHandle = std::unique_ptr<Elf, ElfEnd>;
 
-[[noreturn]] void refuse(const std::string& path, const std::string& why,
-                         ExitCode code = ExitCode::kBadFile, const char* hint = "") {
+[[noreturn]] void refuse(const std::string& path, const std::string& why, ExitCode code = ExitCode::kBadFile,
+                         const char* hint = "") {
   throw Error(code, fmt::format("{}: {}", path, why),
               *hint != '\0' ? hint : "give a core file, made by the kernel or by gcore");
 }
@@ -86,7 +86,8 @@ void CoreFile::read_headers() {
   // The count that is claimed is checked before libelf allocates for it.
   const bool counted = elf_getphdrnum(elf.get(), &count) == 0 && count <= kMaxProgramHeaders;
   // It gives fewer than are claimed when the file ends before them.
-  if (!counted || count < begin.e_phnum || header.e_phoff > size_ || count > (size_ - header.e_phoff) / sizeof(Elf64_Phdr))
+  if (!counted || count < begin.e_phnum || header.e_phoff > size_ ||
+      count > (size_ - header.e_phoff) / sizeof(Elf64_Phdr))
     refuse(path_, "cut off within its headers", ExitCode::kBadFile, "copy it again, or raise the limit: ulimit -c");
   for (std::size_t i = 0; i < count; ++i) {
     GElf_Phdr program{};

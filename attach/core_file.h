@@ -29,8 +29,8 @@ struct CoreProcessInfo {
   std::string name;       // comm, 15 bytes
   std::string arguments;  // 79 bytes of the command line
   std::vector<CoreThread> threads;
-  int signal = 0;  // that ended it; 0: none, as in a copy of a running process by gcore
-  std::uint64_t fault_address = 0;  // of SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGTRAP
+  int signal = 0;                     // that ended it; 0: none, as in a copy of a running process by gcore
+  std::uint64_t fault_address = 0;    // of SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGTRAP
   std::uint64_t program_headers = 0;  // AT_PHDR, in the main program
   std::uint64_t random_bytes = 0;     // AT_RANDOM, on the main thread's stack
 };
@@ -63,7 +63,7 @@ class CoreFile {
   int descriptor() const { return file_.get(); }
   std::int64_t modified_ns() const { return modified_ns_; }  // a core does not say when it was made; its file does
   const CoreProcessInfo& process() const { return process_; }
-  const std::vector<CoreSegment>& segments() const { return segments_; }       // ascending, apart
+  const std::vector<CoreSegment>& segments() const { return segments_; }      // ascending, apart
   const std::vector<CoreMappedFile>& mapped_files() const { return files_; }  // ascending, apart
   std::uint64_t bytes_cut_off() const { return cut_off_; }
   // Notes that were cut short or say what cannot be.

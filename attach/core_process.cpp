@@ -127,7 +127,8 @@ void CoreProcess::add_file(const WantedFile& wanted, std::span<const Mapping* co
   FoundFile found = finder.find(wanted);
   struct stat status {};
   if (!found.file || ::fstat(found.file.get(), &status) != 0) {
-    if (missing != 0) missing_.push_back({wanted.path, wanted.build_id.value_or(""), missing, std::move(found.refused)});
+    if (missing != 0)
+      missing_.push_back({wanted.path, wanted.build_id.value_or(""), missing, std::move(found.refused)});
     return;
   }
   if (wanted.build_id.value_or("").empty() && missing != 0) unproven_.push_back(found.path);

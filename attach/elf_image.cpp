@@ -309,9 +309,8 @@ class LiveFiles final : public ImageFiles {
   }
 
   FileDescriptor open(const Mapping& first, const std::string& build_id) const override {
-    const std::array<std::string, 2> paths = {
-        fmt::format("/proc/{}/map_files/{:x}-{:x}", pid_, first.begin, first.end),
-        fmt::format("/proc/{}/root{}", pid_, first.name)};
+    const std::array<std::string, 2> paths = {fmt::format("/proc/{}/map_files/{:x}-{:x}", pid_, first.begin, first.end),
+                                              fmt::format("/proc/{}/root{}", pid_, first.name)};
     for (const std::string& path : paths) {
       struct stat status {};
       FileDescriptor file = open_regular_file(path, &status);

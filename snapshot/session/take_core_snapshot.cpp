@@ -70,7 +70,8 @@ void add_doubts(SnapshotHeader& header, const CoreFile& core, const CoreProcess&
     header.warnings.push_back(fmt::format("{} was taken by its name: the core has no build id of it", path));
   }
   if (const std::size_t empty = empty_stacks(core, process); empty != 0) {
-    header.warnings.push_back(fmt::format("the core has nothing of the stacks of {} threads: frames are missing", empty));
+    header.warnings.push_back(
+        fmt::format("the core has nothing of the stacks of {} threads: frames are missing", empty));
   }
   if (core.bad_notes() != 0) header.warnings.push_back(fmt::format("{} damaged notes in the core", core.bad_notes()));
 }
@@ -111,7 +112,8 @@ Snapshot take_core_snapshot(const CoreFile& core, const CoreSearch& search, cons
     const PythonProcess python = find_python(core.process().pid, images, process.memory());
     std::array<std::uint64_t, 2> hash_key{};
     if (request.strings == StringsPolicy::kHash) {
-      hash_key = process.memory().try_read<std::array<std::uint64_t, 2>>(core.process().random_bytes).value_or(hash_key);
+      hash_key =
+          process.memory().try_read<std::array<std::uint64_t, 2>>(core.process().random_bytes).value_or(hash_key);
     }
     walk_into(snapshot, process, python, request, hash_key, log);
   } catch (const Error& error) {

@@ -104,11 +104,11 @@ TEST(CoreFile, WhatIsCutOffIsCounted) {
 TEST(CoreFile, SegmentsThatCannotBeAreLeftOut) {
   ForgedCore forged;
   forged.add(PT_LOAD, 0x20000, 0x2000, 0x1000, 0x2000);
-  forged.add(PT_LOAD, 0x21000, 0x2000, 0x1000, 0x2000);                  // inside another
-  forged.add(PT_LOAD, 0xffffffffff600000, 0x1000, 0x1000, 0x1000);       // the page of the old system calls
-  forged.add(PT_LOAD, 0x50000, ~0ull, 0x1000, 0x1000);                   // beyond the end of all addresses
-  forged.add(PT_LOAD, 0x60000, 0x1000, ~0ull - 0x10, 0x1000);            // beyond the end of all files
-  forged.add(PT_LOAD, 0x10000, 0x1000, 0x1000, ~0ull);                   // more stored than there was
+  forged.add(PT_LOAD, 0x21000, 0x2000, 0x1000, 0x2000);             // inside another
+  forged.add(PT_LOAD, 0xffffffffff600000, 0x1000, 0x1000, 0x1000);  // the page of the old system calls
+  forged.add(PT_LOAD, 0x50000, ~0ull, 0x1000, 0x1000);              // beyond the end of all addresses
+  forged.add(PT_LOAD, 0x60000, 0x1000, ~0ull - 0x10, 0x1000);       // beyond the end of all files
+  forged.add(PT_LOAD, 0x10000, 0x1000, 0x1000, ~0ull);              // more stored than there was
   forged.add(PT_NOTE, 0, 0, 0x7fffffffffffffff, ~0ull);
 
   const CoreFile core(forged.write(0x3000));
