@@ -25,6 +25,7 @@ std::string field(std::string_view text) {
 std::string field(const Cell& cell) {
   if (const auto* text = std::get_if<std::string>(&cell)) return field(std::string_view(*text));
   if (const auto* whole = std::get_if<std::uint64_t>(&cell)) return fmt::to_string(*whole);
+  if (const auto* change = std::get_if<std::int64_t>(&cell)) return fmt::to_string(*change);
   if (const auto* real = std::get_if<double>(&cell)) return fmt::format("{}", *real);
   return {};
 }

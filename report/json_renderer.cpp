@@ -1,4 +1,5 @@
 #include <ostream>
+#include <string_view>
 
 #include "report/json_output.h"
 #include "report/renderer.h"
@@ -6,7 +7,7 @@
 namespace memsnap {
 namespace {
 
-void write_cell(JsonOutput& json, const std::string& key, const Cell& cell) {
+void write_cell(JsonOutput& json, std::string_view key, const Cell& cell) {
   if (const auto* text = std::get_if<std::string>(&cell)) {
     json.member(key, *text);
     return;
@@ -14,6 +15,8 @@ void write_cell(JsonOutput& json, const std::string& key, const Cell& cell) {
   json.key(key);
   if (const auto* whole = std::get_if<std::uint64_t>(&cell)) {
     json.number(*whole);
+  } else if (const auto* change = std::get_if<std::int64_t>(&cell)) {
+    json.number(*change);
   } else if (const auto* real = std::get_if<double>(&cell)) {
     json.number(*real);
   } else {
@@ -21,8 +24,24 @@ void write_cell(JsonOutput& json, const std::string& key, const Cell& cell) {
   }
 }
 
+// Neighbours "old.count" and "old.size" become one object "old".
 void write_row(JsonOutput& json, const Table& table, const std::vector<Cell>& row) {
-  for (const std::size_t column : table.machine_columns) write_cell(json, table.columns[column].key, row[column]);
+  std::string_view open;
+  for (const std::size_t column : table.machine_columns) {
+    const std::string_view key = table.columns[column].key;
+    const std::size_t dot = key.find('.');
+    const std::string_view group = dot == std::string_view::npos ? std::string_view() : key.substr(0, dot);
+    if (group != open) {
+      if (!open.empty()) json.end_object();
+      if (!group.empty()) {
+        json.key(group);
+        json.begin_object();
+      }
+      open = group;
+    }
+    write_cell(json, group.empty() ? key : key.substr(dot + 1), row[column]);
+  }
+  if (!open.empty()) json.end_object();
 }
 
 // Everything of a node but its children.

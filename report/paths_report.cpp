@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "report/snapshot_facts.h"
-#include "snapshot/analysis/node_names.h"
+#include "snapshot/analysis/path_names.h"
 
 namespace memsnap {
 namespace {
@@ -28,7 +28,7 @@ class Paths {
 
   // The root's name, then one line a reference, each deeper than the one before.
   void add_lines(const Path& path, std::vector<Line>& lines) const {
-    lines.push_back(Line().text("   ").name(root_name(path.root), Emphasis::kStrong));
+    lines.push_back(Line().text("   ").name(root_name(graph_, path.root), Emphasis::kStrong));
     int depth = 0;
     for (std::size_t i = 0; i < path.steps.size(); ++i) {
       const NodeIndex node = path.steps[i].node;
@@ -46,7 +46,7 @@ class Paths {
     FactArray steps;
     for (std::size_t i = 0; i < path.steps.size(); ++i) {
       const NodeIndex node = path.steps[i].node;
-      steps.push_back({FactObject{{"name", {i == 0 ? root_name(path.root) : label_of(path, i)}},
+      steps.push_back({FactObject{{"name", {i == 0 ? root_name(graph_, path.root) : label_of(path, i)}},
                                   {"type", {std::string(graph_.type_name(node))}},
                                   {"address", {hexadecimal(graph_.address[node])}},
                                   {"size", {graph_.size[node]}},
@@ -56,22 +56,7 @@ class Paths {
   }
 
  private:
-  std::string root_name(const Root& root) const {
-    return fmt::format("{} {}", root_kind_name(root.kind), graph_.strings.text(root.name));
-  }
-
-  std::string label_of(const Path& path, std::size_t step) const {
-    if (step == 0) return "";
-    const NodeIndex from = path.steps[step - 1].node;
-    const std::uint32_t edge = path.steps[step].edge;
-    if (edge == kNoEdge) return "";
-    std::uint64_t items = 0;
-    for (std::uint32_t i = graph_.edge_begin[from]; i < edge; ++i) {
-      items += graph_.edge_label[i].kind() == Label::kItem ? 1u : 0u;
-    }
-    const auto kind = static_cast<LinkKind>(graph_.edge_label[edge].kind());
-    return names_.label(kind, names_.key_of(from, edge, items));
-  }
+  std::string label_of(const Path& path, std::size_t step) const { return step_label(graph_, names_, path, step); }
 
   const HeapGraph& graph_;
   NodeNames names_;

@@ -20,4 +20,6 @@ Line& Line::count(std::uint64_t value) { return add(CellKind::kCount, value, Emp
 
 Line& Line::bytes(std::uint64_t value) { return add(CellKind::kBytes, value, Emphasis::kNone); }
 
+Line& Line::growth(std::int64_t bytes) { return add(CellKind::kGrowth, bytes, Emphasis::kNone); }
+
 }  // namespace memsnap

@@ -23,9 +23,11 @@ enum class CellKind : std::uint8_t {
   kCount,     // 402,118
   kBytes,     // 18.4 MiB, in the reader's units
   kPercent,   // 37
+  kChange,    // +402,118
+  kGrowth,    // +18.4 MiB, in the reader's units
 };
 
-using Cell = std::variant<std::monostate, std::uint64_t, double, std::string>;
+using Cell = std::variant<std::monostate, std::uint64_t, std::int64_t, double, std::string>;
 
 enum class Emphasis : std::uint8_t { kNone, kStrong, kFaint, kGood, kWarning, kBad };
 
@@ -43,6 +45,7 @@ class Line {
   Line& type(std::string value);
   Line& count(std::uint64_t value);
   Line& bytes(std::uint64_t value);
+  Line& growth(std::int64_t bytes);
   const std::vector<Span>& spans() const { return spans_; }
 
  private:
@@ -52,7 +55,7 @@ class Line {
 };
 
 struct Column {
-  std::string key;    // in JSON and CSV
+  std::string key;    // in JSON and CSV; "old.size" is the member "size" of an object "old" in JSON
   std::string title;  // over the column, for people
   CellKind kind = CellKind::kText;
   bool machines_only = false;

@@ -167,6 +167,44 @@ std::vector<Line> caveats(const SnapshotHeader& header) {
   return lines;
 }
 
+std::vector<Line> suspect_lines(const SnapshotHeader& header) {
+  std::vector<Line> lines;
+  for (const Suspect& suspect : header.suspects) {
+    Line line;
+    line.text(" suspect: ", Emphasis::kWarning);
+    if (suspect.path.empty()) {
+      line.count(suspect.crowd_count).text(" x ").type(suspect.type).text(", held by many, retain ");
+    } else {
+      line.name(suspect.path, Emphasis::kStrong).text("  ").type(suspect.type).text(", retains ");
+    }
+    line.bytes(suspect.retained);
+    line.text(fmt::format(" ({} %)", percent_text(percent_of(suspect.retained, header.bytes))));
+    if (!suspect.path.empty() && suspect.crowd_count != 0) {
+      line.text(": ").count(suspect.crowd_count).text(" x ").type(suspect.crowd_type).text(", ");
+      line.bytes(suspect.crowd_retained);
+    } else if (!suspect.path.empty() && !suspect.crowd_type.empty()) {
+      line.text(": a chain of ").type(suspect.crowd_type);
+    }
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+FactArray suspect_facts(const SnapshotHeader& header) {
+  FactArray facts;
+  for (const Suspect& suspect : header.suspects) {
+    FactObject one{{"path", {suspect.path}},
+                   {"type", {suspect.type}},
+                   {"address", {suspect.address == 0 ? "" : fmt::format("{:#x}", suspect.address)}},
+                   {"retained", {suspect.retained}}};
+    FactObject crowd{
+        {"type", {suspect.crowd_type}}, {"count", {suspect.crowd_count}}, {"retained", {suspect.crowd_retained}}};
+    one.push_back({"crowd", {std::move(crowd)}});
+    facts.push_back({std::move(one)});
+  }
+  return facts;
+}
+
 FactObject target_facts(const TargetInfo& target) {
   return {{"pid", {std::int64_t{target.pid}}},
           {"start_time", {target.start_time}},

@@ -14,6 +14,10 @@ std::vector<Line> headline(const SnapshotHeader& header);
 // One line for each thing that makes the figures less than exact. Empty: nothing.
 std::vector<Line> caveats(const SnapshotHeader& header);
 
+// One line for each object or type that retains a large part of the heap. Empty: nothing does.
+std::vector<Line> suspect_lines(const SnapshotHeader& header);
+FactArray suspect_facts(const SnapshotHeader& header);
+
 FactObject target_facts(const TargetInfo& target);
 FactObject memory_facts(const MemoryTotals& memory);
 FactObject totals_facts(const SnapshotHeader& header);

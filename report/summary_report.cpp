@@ -81,7 +81,8 @@ Report make_summary(const Snapshot& snapshot, const SummaryOptions& options) {
   report.facts = {{"target", {target_facts(header.target)}},
                   {"memory", {memory_facts(header.memory)}},
                   {"totals", {totals_facts(header)}},
-                  {"snapshot", {capture_facts(header)}}};
+                  {"snapshot", {capture_facts(header)}},
+                  {"suspects", {suspect_facts(header)}}};
   report.headline = headline(header);
 
   std::vector<TypeRow> rows = rows_of(snapshot.graph);
@@ -104,6 +105,7 @@ Report make_summary(const Snapshot& snapshot, const SummaryOptions& options) {
   }
   report.facts.push_back({"types_hidden", {std::uint64_t{hidden}}});
   report.table = std::move(table);
+  for (Line& line : suspect_lines(header)) report.between.push_back(std::move(line));
   if (hidden != 0) {
     Line line;
     line.text(" + ").count(hidden).text(hidden == 1 ? " more type: " : " more types: ").bytes(hidden_bytes);

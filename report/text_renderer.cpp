@@ -22,7 +22,7 @@ void write_lines(const std::vector<Line>& lines, const TextStyle& style, std::os
 
 bool is_number(CellKind kind) {
   return kind == CellKind::kNumber || kind == CellKind::kCount || kind == CellKind::kBytes ||
-         kind == CellKind::kPercent;
+         kind == CellKind::kPercent || kind == CellKind::kChange || kind == CellKind::kGrowth;
 }
 
 // The cells of a table as text, and how wide each column has to be.

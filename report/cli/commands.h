@@ -11,6 +11,9 @@ Command snapshot_command();
 Command summary_command();
 Command tree_command();
 Command roots_command();
+Command stats_command();
+Command diff_command();
+Command growth_command();
 Command info_command();
 Command help_command();
 

@@ -8,8 +8,10 @@
 #include "report/cli/report_command.h"
 #include "report/cli/value_types.h"
 #include "report/info_report.h"
+#include "report/stats_report.h"
 #include "report/summary_report.h"
 #include "report/tree_report.h"
+#include "snapshot/analysis/waste.h"
 #include "snapshot/store/snapshot_file.h"
 
 namespace memsnap {
@@ -33,6 +35,18 @@ ExitCode run_tree(const Invocation& invocation) {
   limits.max_children =
       option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{limits.max_children}).value;
   write_report(invocation, make_tree(load_checked(input_file(invocation), kPartsTree), limits));
+  return ExitCode::kDone;
+}
+
+ExitCode run_stats(const Invocation& invocation) {
+  StatsOptions options;
+  options.largest = option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{5}).value;
+  const Snapshot snapshot = load_checked(input_file(invocation), kPartTypes | kPartNodes | kPartAddresses | kPartEdges);
+  if (snapshot.header.kind != SnapshotKind::kHeap) {
+    throw Error(ExitCode::kUsage, "this snapshot has types only: there are no objects in it",
+                "take one with --kind heap (the default)");
+  }
+  write_report(invocation, make_stats(snapshot, find_waste(snapshot), options));
   return ExitCode::kDone;
 }
 
@@ -111,6 +125,25 @@ Command tree_command() {
   command.exit_codes = kFileCodes;
   command.tabular = true;
   command.run = run_tree;
+  return command;
+}
+
+Command stats_command() {
+  Command command;
+  command.name = "stats";
+  command.summary = "sizes of the objects, the largest ones, and bytes that could be saved";
+  command.arguments = "[FILE]";
+  command.description =
+      "Could be saved: equal str and bytes values that are there more than once, empty dicts, dicts and lists with "
+      "much more room than entries, sets of one.\n"
+      "Without FILE: the newest snapshot of the default directory.";
+  auto add = command.options.add_options();
+  add("rows,n", po::value<WholeNumber>()->value_name("N"), "list the N largest objects; default 5");
+  add_report_output_options(command.options);
+  command.examples = {{"memsnap stats", "the newest snapshot"}, {"memsnap stats --json shop.msnap", "for a script"}};
+  command.exit_codes = kFileCodes;
+  command.tabular = true;
+  command.run = run_stats;
   return command;
 }
 

@@ -1,6 +1,7 @@
 #include "report/cli/program.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -136,6 +137,14 @@ bool is_grave(ExitCode code) {
   return code == ExitCode::kTargetHarmed || code == ExitCode::kLeftBehind || code == ExitCode::kInternal;
 }
 
+std::string tabular_commands(const std::vector<Command>& commands) {
+  std::vector<std::string> names;
+  for (const Command& command : commands) {
+    if (command.tabular) names.push_back(command.name);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 class Program {
  public:
   explicit Program(const std::vector<std::string>& words) : words_(words), commands_(all_commands()) {}
@@ -170,7 +179,8 @@ class Program {
     if (command == nullptr) throw Error(ExitCode::kUsage, "no command", "memsnap help lists the commands");
     Output output(STDOUT_FILENO, output_options(parsed.values));
     if (output.format() == Format::kCsv && !command->tabular) {
-      throw Error(ExitCode::kUsage, fmt::format("{} has no table: --csv is for summary, tree and ps", command->name),
+      throw Error(ExitCode::kUsage,
+                  fmt::format("{} has no table: --csv is for {}", command->name, tabular_commands(commands_)),
                   "--json gives everything");
     }
     std::optional<SignalGuard> guard;

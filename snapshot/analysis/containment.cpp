@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <stdexcept>
 #include <string_view>
 #include <unordered_map>
 
 #include "snapshot/analysis/containment_groups.h"
+#include "snapshot/analysis/dominated_nodes.h"
 #include "snapshot/analysis/node_names.h"
 #include "snapshot/analysis/ownership.h"
 #include "snapshot/analysis/shared_names.h"
@@ -34,25 +34,6 @@ constexpr std::array<std::string_view, kSharedGroup + 1> kGroupLabels{"",
 bool is_frame_type(std::string_view name) {
   return name == "builtins.frame" || name == "frame" || name == "interpreter frame";
 }
-
-// What each node dominates directly, in ascending order.
-class DominatedNodes {
- public:
-  explicit DominatedNodes(const HeapGraph& graph) : begin_(graph.node_count() + 2), nodes_(graph.node_count()) {
-    for (const NodeIndex above : graph.dominator) ++begin_[row(above) + 1];
-    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
-    std::vector<std::uint32_t> next(begin_.begin(), begin_.end() - 1);
-    for (NodeIndex node = 0; node < graph.node_count(); ++node) nodes_[next[row(graph.dominator[node])]++] = node;
-  }
-  std::span<const NodeIndex> of(NodeIndex above) const {
-    return std::span(nodes_).subspan(begin_[row(above)], begin_[row(above) + 1] - begin_[row(above)]);
-  }
-
- private:
-  static std::size_t row(NodeIndex above) { return above == kNoNode ? 0 : std::size_t{above} + 1; }
-  std::vector<std::uint32_t> begin_;
-  std::vector<NodeIndex> nodes_;
-};
 
 class ContainmentBuilder {
  public:

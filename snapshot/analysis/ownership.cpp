@@ -94,8 +94,11 @@ void Ownership::add_root(NodeIndex root) {
   const HeapGraph& graph = *graph_;
   const auto own = [&](NodeIndex node) {
     owned_.set(node);
-    if (!reached_.test(node)) ++reached_count_;
-    reached_.set(node);
+    if (!reached_.test(node)) {
+      ++reached_count_;
+      reached_.set(node);
+      if (followed_) fresh_.push_back(node);
+    }
     __builtin_prefetch(&graph.edge_begin[node]);
     stack_.push_back(node);
   };
@@ -132,13 +135,22 @@ void Ownership::reach_from(NodeIndex first) {
   }
 }
 
-void Ownership::follow_back_references() {
-  for (NodeIndex node = 0; node < graph_->node_count() && !all_reached(); ++node) {
-    if (!reached_.test(node)) continue;
-    for (std::uint32_t edge = graph_->edge_begin[node]; edge < graph_->edge_begin[node + 1]; ++edge) {
-      if (back_.test(edge) && !reached_.test(graph_->edge_target[edge])) reach_from(graph_->edge_target[edge]);
-    }
+void Ownership::follow_back_references_of(NodeIndex node) {
+  for (std::uint32_t edge = graph_->edge_begin[node]; edge < graph_->edge_begin[node + 1]; ++edge) {
+    if (back_.test(edge) && !reached_.test(graph_->edge_target[edge])) reach_from(graph_->edge_target[edge]);
   }
+}
+
+// What reach_from() finds needs no second look: it follows back references as well.
+void Ownership::follow_back_references() {
+  if (!followed_) {
+    for (NodeIndex node = 0; node < graph_->node_count() && !all_reached(); ++node) {
+      if (reached_.test(node)) follow_back_references_of(node);
+    }
+    followed_ = true;
+  }
+  for (const NodeIndex node : fresh_) follow_back_references_of(node);
+  fresh_.clear();
 }
 
 void Ownership::settle() {

@@ -39,7 +39,7 @@ class Ownership {
   bool all_reached() const { return reached_count_ == graph_->node_count(); }
 
   void add_root(NodeIndex root);  // what it owns is owned from now on
-  void follow_back_references();  // to be called when roots have been added
+  void follow_back_references();  // to be called when roots have been added; costs what they added
   // From now on owns() is also true for the back references whose target nothing owns.
   void settle();
 
@@ -47,6 +47,7 @@ class Ownership {
   void mark_roots();
   void classify(std::size_t node);
   void reach_from(NodeIndex node);
+  void follow_back_references_of(NodeIndex node);
 
   const HeapGraph* graph_;
   std::array<StringId, 5> back_names_{};
@@ -55,6 +56,8 @@ class Ownership {
   BitSet owns_, back_, interned_, namespaces_, owned_, reached_;
   std::size_t reached_count_ = 0;
   std::vector<NodeIndex> stack_;
+  bool followed_ = false;         // the back references of all that was reached so far,
+  std::vector<NodeIndex> fresh_;  // but for these
 };
 
 }  // namespace memsnap

@@ -76,6 +76,8 @@ void retain_unreached(HeapGraph& graph, const Ownership& ownership) {
   }
 }
 
+}  // namespace
+
 void compute_retained(HeapGraph& graph, Ownership& ownership) {
   ownership.settle();
   const DominatorTree tree = build_dominators(graph, ownership);
@@ -84,8 +86,6 @@ void compute_retained(HeapGraph& graph, Ownership& ownership) {
   retain_types(graph, tree);
   retain_unreached(graph, ownership);
 }
-
-}  // namespace
 
 void compute_retained(HeapGraph& graph) {
   Ownership ownership(graph);

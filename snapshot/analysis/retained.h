@@ -1,5 +1,6 @@
 #pragma once
 
+#include "snapshot/analysis/ownership.h"
 #include "snapshot/model/heap_graph.h"
 
 namespace memsnap {
@@ -11,6 +12,7 @@ void add_unknown_roots(HeapGraph& graph);
 // Fills dominator and retained, and count, size and retained of every type. Nodes that no root reaches are dominated
 // by nothing and retain themselves only. Throws std::invalid_argument when the graph's columns do not fit together.
 void compute_retained(HeapGraph& graph);
+void compute_retained(HeapGraph& graph, Ownership& ownership);  // when what is reachable has been found already
 
 // Both, in one go: what is reachable is found once.
 void analyze(HeapGraph& graph);

@@ -66,6 +66,15 @@ std::vector<NodeIndex> nodes_of_cycles(const HeapGraph& graph, const Ownership& 
 
 }  // namespace
 
+void add_late_roots(HeapGraph& graph, Ownership& ownership, const std::vector<Root>& late) {
+  for (const Root& root : late) {
+    if (ownership.reached(root.node)) continue;
+    graph.roots.push_back(root);
+    ownership.add_root(root.node);
+    ownership.follow_back_references();
+  }
+}
+
 void add_unknown_roots(HeapGraph& graph, Ownership& ownership) {
   const auto add = [&](const std::vector<NodeIndex>& nodes) {
     for (const NodeIndex node : nodes) {

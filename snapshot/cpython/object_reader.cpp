@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 namespace memsnap {
 namespace {
@@ -45,33 +46,44 @@ bool ObjectReader::is(std::uint64_t object, std::uint64_t flag) const {
   return type && (type_flags(*type) & flag) != 0;
 }
 
-std::optional<std::string> ObjectReader::characters(std::uint64_t data, std::size_t count, unsigned kind) const {
-  std::string bytes(count * kind, '\0');
-  if (!memory_.copy(data, std::as_writable_bytes(std::span(bytes.data(), bytes.size())))) return std::nullopt;
-  std::string out;
-  out.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    std::uint32_t c = 0;
-    std::memcpy(&c, bytes.data() + i * kind, kind);
-    append_utf8(out, c);
-  }
-  return out;
-}
-
-std::optional<std::string> ObjectReader::text(std::uint64_t object, std::size_t limit) const {
+std::optional<ValuePlace> ObjectReader::characters_of(std::uint64_t object) const {
   if (!is(object, kFlagUnicode)) return std::nullopt;
   const auto& form = layout_.text;
   const auto length = memory_.try_read<std::int64_t>(object + form.length);
   const auto state = memory_.try_read<std::uint32_t>(object + form.state);
-  if (!length || !state || *length < 0) return std::nullopt;
+  if (!length || !state || *length < 0 || *length > std::numeric_limits<std::int64_t>::max() / 4) return std::nullopt;
   const unsigned kind = *state >> form.kind_shift & 7;
   const bool compact = (*state >> form.compact_shift & 1) != 0;
   const bool ascii = (*state >> form.ascii_shift & 1) != 0;
   if (kind != 1 && kind != 2 && kind != 4) return std::nullopt;
-  const std::size_t count = std::min(static_cast<std::uint64_t>(*length), static_cast<std::uint64_t>(limit));
-  if (compact) return characters(object + (ascii ? form.ascii_size : form.compact_size), count, kind);
+  const auto count = static_cast<std::uint64_t>(*length);
+  if (compact) return ValuePlace{object + (ascii ? form.ascii_size : form.compact_size), count, kind};
   const auto data = memory_.try_read<std::uint64_t>(object + form.data);
-  return data ? characters(*data, count, kind) : std::nullopt;
+  if (!data) return std::nullopt;
+  return ValuePlace{*data, count, kind};
+}
+
+std::optional<ValuePlace> ObjectReader::bytes_of(std::uint64_t object) const {
+  if (!is(object, kFlagBytes)) return std::nullopt;
+  const auto length = memory_.try_read<std::int64_t>(object + layout_.object.ob_size);
+  if (!length || *length < 0) return std::nullopt;
+  return ValuePlace{object + layout_.sequence.bytes_data, static_cast<std::uint64_t>(*length), 1};
+}
+
+std::optional<std::string> ObjectReader::text(std::uint64_t object, std::size_t limit) const {
+  const auto place = characters_of(object);
+  if (!place) return std::nullopt;
+  const std::size_t count = std::min<std::uint64_t>(place->count, limit);
+  std::string bytes(count * place->unit, '\0');
+  if (!memory_.copy(place->address, std::as_writable_bytes(std::span(bytes.data(), bytes.size())))) return std::nullopt;
+  std::string out;
+  out.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint32_t c = 0;
+    std::memcpy(&c, bytes.data() + i * place->unit, place->unit);
+    append_utf8(out, c);
+  }
+  return out;
 }
 
 bool ObjectReader::text_equals(std::uint64_t object, std::string_view ascii) const {

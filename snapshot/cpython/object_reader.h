@@ -25,6 +25,13 @@ inline constexpr std::uint64_t kFlagUnicode = 1ull << 28;
 inline constexpr std::uint64_t kFlagDict = 1ull << 29;
 inline constexpr std::uint64_t kFlagType = 1ull << 31;
 
+// Where the characters of a str, or the bytes of a bytes object, are.
+struct ValuePlace {
+  std::uint64_t address = 0;
+  std::uint64_t count = 0;
+  unsigned unit = 1;  // bytes a character: 1, 2 or 4
+};
+
 // Values of single objects of the target, for the few that memsnap must understand: names, numbers, dicts by key.
 // Everything is checked before use and capped: a forged object gives an empty optional or fewer entries.
 class ObjectReader {
@@ -39,6 +46,8 @@ class ObjectReader {
 
   // A str as UTF-8: its first `limit` characters. Lone surrogates become U+FFFD.
   std::optional<std::string> text(std::uint64_t object, std::size_t limit = 1024) const;
+  std::optional<ValuePlace> characters_of(std::uint64_t text) const;
+  std::optional<ValuePlace> bytes_of(std::uint64_t bytes) const;
   bool text_equals(std::uint64_t object, std::string_view ascii) const;
   // An int that fits 60 bits.
   std::optional<std::int64_t> integer(std::uint64_t object) const;
@@ -63,7 +72,6 @@ class ObjectReader {
     std::uint64_t key_offset = 0;
   };
   std::optional<Keys> read_keys(std::uint64_t keys) const;
-  std::optional<std::string> characters(std::uint64_t data, std::size_t count, unsigned kind) const;
 
   const ProcessMemory& memory_;
   const HeapLayout& layout_;

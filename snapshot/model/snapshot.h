@@ -49,6 +49,19 @@ struct NamedCount {
   std::uint64_t bytes = 0;
 };
 
+// What retains a large part of the heap: one object, or a crowd of one type that many hold. Texts are the target's.
+struct Suspect {
+  std::string path;           // to the object, "module shop.cart.CACHE"; empty: a crowd without a common holder
+  std::string type;           // of the object, or of the crowd
+  std::uint64_t address = 0;  // of the object; 0: a crowd
+  std::uint64_t retained = 0;
+  // What most of it is: objects of one type right below. Count 0: a chain of objects of that type, or, without a type,
+  // the object itself or a mixture.
+  std::string crowd_type;
+  std::uint64_t crowd_count = 0;
+  std::uint64_t crowd_retained = 0;
+};
+
 // Everything a report prints that is not a column.
 struct SnapshotHeader {
   std::string tool_version;
@@ -78,7 +91,10 @@ struct SnapshotHeader {
   std::uint64_t orphan_bytes = 0;
   std::vector<NamedCount> skipped_types;        // blamed types: name, objects
   std::vector<NamedCount> python_sizeof_types;  // types whose __sizeof__ is Python and was not run
+  // Objects with a value that another one has too, by type: how many are too many, and their bytes.
+  std::vector<NamedCount> duplicates;
   std::vector<std::string> warnings;
+  std::vector<Suspect> suspects;  // largest first; found when the snapshot was taken
   CoreFacts core;
 };
 

@@ -107,6 +107,7 @@ Snapshot take_core_snapshot(const CoreFile& core, const CoreSearch& search, cons
   header.core.fault_address = core.process().fault_address;
   header.core.bytes_cut_off = core.bytes_cut_off();
   add_doubts(header, core, process);
+  std::vector<Root> late_roots;
   try {
     const auto images = process.images();
     const PythonProcess python = find_python(core.process().pid, images, process.memory());
@@ -115,12 +116,12 @@ Snapshot take_core_snapshot(const CoreFile& core, const CoreSearch& search, cons
       hash_key =
           process.memory().try_read<std::array<std::uint64_t, 2>>(core.process().random_bytes).value_or(hash_key);
     }
-    walk_into(snapshot, process, python, request, hash_key, log);
+    late_roots = walk_into(snapshot, process, python, request, hash_key, log);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kUnsupported && error.code() != ExitCode::kInternal) throw;
     refuse(core, process, error);
   }
-  analyse(snapshot, request, log);
+  analyse(snapshot, std::move(late_roots), log);
   return snapshot;
 }
 

@@ -63,11 +63,11 @@ class Session {
     const PythonProcess python = verified_python(*frozen);
     std::array<std::uint64_t, 2> hash_key{};
     if (request_.strings == StringsPolicy::kHash) hash_key = secret_of(request_.pid, frozen->memory());
-    walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
+    auto late_roots = walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
     result_.left_behind = frozen->release();
     frozen.reset();
     header().target_ended = !target_.alive();
-    analyse(result_.snapshot, request_, log_);
+    analyse(result_.snapshot, std::move(late_roots), log_);
     return std::move(result_);
   }
 

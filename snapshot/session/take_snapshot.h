@@ -21,7 +21,6 @@ struct SnapshotRequest {
   StringsPolicy strings = StringsPolicy::kNames;
   std::uint32_t strings_prefix = 0;  // bytes kept of each text, for StringsPolicy::kPrefix
   std::vector<std::string> redact;   // regular expressions: matching text is replaced
-  bool analyse = true;               // fill dominators and retained sizes
   std::function<bool()> cancelled;   // asked between steps; empty: never
 };
 

@@ -8,6 +8,8 @@
 
 #include "snapshot/analysis/ownership.h"
 #include "snapshot/analysis/retained.h"
+#include "snapshot/analysis/suspects.h"
+#include "snapshot/analysis/unknown_roots.h"
 #include "snapshot/walk/heap_walker.h"
 #include "snapshot/walk/plan.h"
 
@@ -37,6 +39,7 @@ void fill_header(SnapshotHeader& header, WalkResult& walked, const std::vector<s
   header.orphan_bytes = walked.orphan_bytes;
   header.partial = header.partial || walked.partial;
   header.child_cpu_ms = walked.child_cpu_ms;
+  header.duplicates = std::move(walked.duplicates);
   header.skipped_types = std::move(walked.skipped_types);
   header.python_sizeof_types = std::move(walked.python_sizeof_types);
   for (std::string& warning : walked.warnings) header.warnings.push_back(std::move(warning));
@@ -48,21 +51,18 @@ void fill_header(SnapshotHeader& header, WalkResult& walked, const std::vector<s
 }
 
 // Roots of last resort, only for what nothing else reaches; then roots for what only C, or nothing, refers to.
-void settle_roots(HeapGraph& graph, std::vector<Root> late) {
+void analyse_heap(Snapshot& snapshot, std::vector<Root> late, Log& log) {
+  log.progress("dominators", 0, 0);
+  HeapGraph& graph = snapshot.graph;
   const StringId permanent = graph.strings.add("permanent generation");
   for (NodeIndex node = 0; node < graph.node_count(); ++node) {
     if ((graph.flags[node] & kNodePermanent) != 0) late.push_back({RootKind::kPermanent, node, permanent});
   }
   Ownership ownership(graph);
-  for (const Root& root : graph.roots) ownership.add_root(root.node);
-  ownership.follow_back_references();
-  for (const Root& root : late) {
-    if (ownership.reached(root.node)) continue;
-    graph.roots.push_back(root);
-    ownership.add_root(root.node);
-    ownership.follow_back_references();
-  }
-  add_unknown_roots(graph);
+  add_late_roots(graph, ownership, late);
+  add_unknown_roots(graph, ownership);
+  compute_retained(graph, ownership);
+  snapshot.header.suspects = find_suspects(graph);
 }
 
 void keep_types_only(HeapGraph& graph) {
@@ -76,8 +76,8 @@ void keep_types_only(HeapGraph& graph) {
 
 }  // namespace
 
-void walk_into(Snapshot& snapshot, FrozenProcess& frozen, const PythonProcess& python, const SnapshotRequest& request,
-               const std::array<std::uint64_t, 2>& hash_key, Log& log) {
+std::vector<Root> walk_into(Snapshot& snapshot, FrozenProcess& frozen, const PythonProcess& python,
+                            const SnapshotRequest& request, const std::array<std::uint64_t, 2>& hash_key, Log& log) {
   SnapshotHeader& header = snapshot.header;
   header.kind = request.kind;
   header.strings = request.strings;
@@ -101,17 +101,15 @@ void walk_into(Snapshot& snapshot, FrozenProcess& frozen, const PythonProcess& p
   header.during_collection = plan.during_collection;
   fill_header(header, walked, request.redact);
   snapshot.graph = std::move(walked.graph);
-  if (request.kind == SnapshotKind::kHeap) {
-    settle_roots(snapshot.graph, std::move(walked.late_roots));
+  return std::move(walked.late_roots);
+}
+
+void analyse(Snapshot& snapshot, std::vector<Root> late_roots, Log& log) {
+  if (snapshot.header.kind == SnapshotKind::kHeap) {
+    analyse_heap(snapshot, std::move(late_roots), log);
   } else {
     keep_types_only(snapshot.graph);
   }
-}
-
-void analyse(Snapshot& snapshot, const SnapshotRequest& request, Log& log) {
-  if (request.kind != SnapshotKind::kHeap || !request.analyse) return;
-  log.progress("dominators", 0, 0);
-  compute_retained(snapshot.graph);
 }
 
 }  // namespace memsnap

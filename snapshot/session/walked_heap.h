@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "attach/base/log.h"
 #include "attach/frozen_process.h"
@@ -12,11 +13,12 @@
 namespace memsnap {
 
 // Walks a process that stands still and fills the graph and what the header says of it. `hash_key`: for
-// StringsPolicy::kHash.
-void walk_into(Snapshot& snapshot, FrozenProcess& frozen, const PythonProcess& python, const SnapshotRequest& request,
-               const std::array<std::uint64_t, 2>& hash_key, Log& log);
+// StringsPolicy::kHash. Gives the roots of last resort, for analyse().
+std::vector<Root> walk_into(Snapshot& snapshot, FrozenProcess& frozen, const PythonProcess& python,
+                            const SnapshotRequest& request, const std::array<std::uint64_t, 2>& hash_key, Log& log);
 
-// Dominators and retained sizes, where they are asked for.
-void analyse(Snapshot& snapshot, const SnapshotRequest& request, Log& log);
+// All that needs no process: the last roots, dominators, retained sizes, suspects; or of SnapshotKind::kTypes only the
+// types are left.
+void analyse(Snapshot& snapshot, std::vector<Root> late_roots, Log& log);
 
 }  // namespace memsnap

@@ -45,6 +45,8 @@ void each_field(Io& io, Header& header) {
   io("skipped_types", header.skipped_types);
   io("python_sizeof_types", header.python_sizeof_types);
   io("warnings", header.warnings);
+  io("duplicates", header.duplicates);
+  io("suspects", header.suspects);
 }
 
 template <typename Io, typename Target>
@@ -80,6 +82,17 @@ void each_core_field(Io& io, Core& core) {
   io("bytes_cut_off", core.bytes_cut_off);
 }
 
+template <typename Io, typename One>
+void each_suspect_field(Io& io, One& suspect) {
+  io("path", suspect.path);
+  io("type", suspect.type);
+  io("address", suspect.address);
+  io("retained", suspect.retained);
+  io("crowd_type", suspect.crowd_type);
+  io("crowd_count", suspect.crowd_count);
+  io("crowd_retained", suspect.crowd_retained);
+}
+
 class FieldWriter {
  public:
   explicit FieldWriter(JsonWriter& json) : json_(json) {}
@@ -103,6 +116,15 @@ class FieldWriter {
       (*this)("name", value.name);
       (*this)("count", value.count);
       (*this)("bytes", value.bytes);
+      json_.end_object();
+    }
+    json_.end_array();
+  }
+  void operator()(std::string_view name, const std::vector<Suspect>& values) {
+    json_.key(name).begin_array();
+    for (const Suspect& value : values) {
+      json_.begin_object();
+      each_suspect_field(*this, value);
       json_.end_object();
     }
     json_.end_array();
@@ -135,6 +157,12 @@ class FieldReader {
       values.push_back({.name = item["name"].text(),
                         .count = item["count"].unsigned_number(),
                         .bytes = item["bytes"].unsigned_number()});
+    }
+  }
+  void operator()(std::string_view name, std::vector<Suspect>& values) {
+    for (const JsonValue& item : json_[name].items()) {
+      FieldReader read(item);
+      each_suspect_field(read, values.emplace_back());
     }
   }
 

@@ -8,11 +8,13 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "attach/base/error.h"
 #include "inject/control/child_walker.h"
 #include "snapshot/cpython/gc_lists.h"
+#include "snapshot/walk/duplicates.h"
 #include "snapshot/walk/orphan_ranges.h"
 #include "snapshot/walk/walk_host.h"
 
@@ -63,6 +65,7 @@ class HeapWalk {
   void settle(ChildWalker& walker);
   void walk_outside();
   void finish();
+  void read_values();
   void add_types();
   void add_roots();
   void count_nodes();
@@ -174,13 +177,26 @@ void HeapWalk::finish() {
   count_nodes();
   count_orphans();
   name_blamed();
-  std::vector<bool> is_text;
-  for (const ResolvedType& type : host_->types().types()) is_text.push_back(type.record.kind == TypeKind::kText);
-  is_text.resize(result_.graph.types.size());
-  const Redactor redactor(options_.redact);
-  if (options_.keep_edges) keep_texts(result_.graph, host_->types().reader(), is_text, options_.texts, redactor);
+  if (options_.keep_edges) read_values();
   result_.unreadable += host_->unreadable() + host_->builder().rejected();
   result_.skipped = host_->skipped();
+}
+
+void HeapWalk::read_values() {
+  HeapGraph& graph = result_.graph;
+  const ObjectReader& reader = host_->types().reader();
+  std::vector<bool> is_text;
+  for (const ResolvedType& type : host_->types().types()) is_text.push_back(type.record.kind == TypeKind::kText);
+  is_text.resize(graph.types.size());
+  std::vector<ValueKind> kinds;  // a subclass may give equal values another meaning
+  for (const TypeEntry& type : graph.types) {
+    const std::string_view name = graph.strings.text(type.name);
+    kinds.push_back(name == "builtins.str"     ? ValueKind::kText
+                    : name == "builtins.bytes" ? ValueKind::kBytes
+                                               : ValueKind::kNone);
+  }
+  keep_texts(graph, reader, is_text, options_.texts, Redactor(options_.redact));
+  result_.duplicates = count_duplicates(graph, reader, kinds);
 }
 
 void HeapWalk::add_types() {

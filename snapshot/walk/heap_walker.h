@@ -52,6 +52,7 @@ struct WalkOptions {
 // The graph (no dominators yet) and what the header says about how it was got.
 struct WalkResult {
   HeapGraph graph;
+  std::vector<NamedCount> duplicates;
   std::vector<Root> late_roots;
   bool partial = false;
   bool in_child = false;  // tp_traverse ran in the frozen child

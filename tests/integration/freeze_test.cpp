@@ -1,10 +1,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <set>
@@ -61,6 +63,36 @@ TEST(Freeze, ChildHasTheMemoryOfThatMoment) {
   EXPECT_EQ(read_whole("/proc/" + std::to_string(frozen->child()->pid()) + "/oom_score_adj"), "1000\n");
   EXPECT_TRUE(frozen->release().empty());
   EXPECT_EQ(children_of(target.pid()), "");
+}
+
+std::size_t private_kilobytes(pid_t pid) {
+  const std::string rollup = proc(pid, "smaps_rollup");
+  const auto value = [&](const std::string& name) {
+    return std::stoul(rollup.substr(rollup.find(name) + name.size()));
+  };
+  return value("Private_Clean:") + value("Private_Dirty:");  // a page copied for a reader is clean
+}
+
+// A page that is copied for the reader counts against the target's memory limit.
+TEST(Freeze, ReadingTheChildCopiesNoPages) {
+  constexpr std::size_t kSize = 64u << 20;
+  ForkedTarget target([](TargetNotes& notes) {
+    auto* const block = static_cast<char*>(std::aligned_alloc(4096, kSize));
+    ::madvise(block, kSize, MADV_NOHUGEPAGE);
+    std::memset(block, 'x', kSize);
+    notes.words[0] = reinterpret_cast<std::uint64_t>(block);
+    notes.ready = 1;
+    for (;;) ::pause();
+  });
+  target.wait_ready();
+
+  const auto frozen = freeze_now(target.pid());
+  ASSERT_NE(frozen->child(), nullptr);
+  std::vector<std::byte> bytes(kSize);
+  ASSERT_TRUE(frozen->memory().copy(target.word(0), bytes));
+
+  EXPECT_EQ(bytes.back(), std::byte{'x'});
+  EXPECT_LT(private_kilobytes(frozen->child()->pid()), 4096u);
 }
 
 TEST(Freeze, QuietTargetIsTheSameAfterwards) {

@@ -59,23 +59,33 @@ TEST(Diff, objects_and_types_are_those_of_a_comparison_by_maps) {
     const auto old_objects = objects_of(before);
     const auto new_objects = objects_of(after);
     std::uint64_t surviving = 0;
+    std::uint64_t grown = 0;
     std::map<std::string, std::int64_t> delta;
     for (const auto& [address, object] : old_objects) delta[object.type] -= static_cast<std::int64_t>(object.size);
     for (const auto& [address, object] : new_objects) {
       delta[object.type] += static_cast<std::int64_t>(object.size);
       const auto old = old_objects.find(address);
       if (old == old_objects.end() || old->second.type != object.type) continue;
-      if (old->second.hash < 0 || object.hash < 0 || old->second.hash == object.hash) ++surviving;
+      if (old->second.hash < 0 || object.hash < 0 || old->second.hash == object.hash) {
+        ++surviving;
+        if (object.size > old->second.size) grown += object.size - old->second.size;
+      }
     }
 
     const ObjectChanges changes = diff_objects(before, after);
-    const std::vector<TypeChange> types = diff_types(before, after);
+    const std::vector<Change> types = diff_types(before, after);
 
+    const BitSet added = added_objects(before, after);
+    std::uint64_t bits = 0;
+    for (NodeIndex node = 0; node < after.node_count(); ++node) bits += added.test(node) ? 1u : 0u;
+
+    EXPECT_EQ(bits, changes.added.count);
+    EXPECT_EQ(changes.grown.size, grown);
     EXPECT_EQ(changes.surviving.count, surviving);
     EXPECT_EQ(changes.gone.count, old_objects.size() - surviving);
     EXPECT_EQ(changes.added.count, new_objects.size() - surviving);
     ASSERT_EQ(types.size(), delta.size());
-    for (const TypeChange& type : types) EXPECT_EQ(type.size_delta(), delta[type.name]) << type.name;
+    for (const Change& type : types) EXPECT_EQ(type.size_delta(), delta[type.name]) << type.name;
   }
 }
 

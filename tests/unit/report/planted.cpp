@@ -66,6 +66,9 @@ Snapshot planted_snapshot() {
   header.orphan_bytes = 1229;
   header.python_sizeof_types = {{std::string(kLink), 5, 0}};
   header.warnings = {std::string(kLines)};
+  header.suspects = {{std::string(kBidi), std::string(kRed), 0x7f00, 90000000, std::string(kLink), 12, 80000000},
+                     {"", std::string(kLines), 0, 70000000, std::string(kLines), 1200, 70000000},
+                     {std::string(kC1), std::string(kNotUtf8), 0x7f10, 60000000, std::string(kNotUtf8), 0, 0}};
   add_type(snapshot, kRed, 7, 700, 7000);
   add_type(snapshot, kLink, 6, 600, 6000);
   add_type(snapshot, kBidi, 5, 500, 5000);

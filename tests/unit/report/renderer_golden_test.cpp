@@ -5,11 +5,14 @@
 #include <sstream>
 #include <string>
 
+#include "report/diff_report.h"
+#include "report/growth_report.h"
 #include "report/info_report.h"
 #include "report/json_output.h"
 #include "report/process_report.h"
 #include "report/renderer.h"
 #include "report/snapshot_facts.h"
+#include "report/stats_report.h"
 #include "report/summary_report.h"
 #include "tests/unit/report/planted.h"
 
@@ -70,6 +73,84 @@ TEST(RendererGolden, PlainSummaryAsJson) {
   const std::string text = rendered(JsonRenderer(), make_summary(shop_snapshot(), {}));
 
   expect_golden("summary.json", text);
+}
+
+DiffInput planted_diff(const SnapshotHeader& before, const SnapshotHeader& after) {
+  DiffInput input{before, after, true, {}, ObjectChanges{{7, 700}, {2, 80}, {100, 9000}, {3, 64}}, {}};
+  for (const std::string_view text : {kRed, kLink, kBidi, kLines, kNotUtf8, kC1, kCsv}) {
+    const auto size = input.changes.size() * 1000;
+    input.changes.push_back({std::string(text), std::string(text), {5, 5000}, {input.changes.size(), size}});
+  }
+  input.holder = NewHolder{std::string(kRed), std::string(kLink), 6};
+  return input;
+}
+
+TEST(RendererGolden, DiffIsHarmlessInEveryForm) {
+  const Snapshot planted = planted_snapshot();
+  SnapshotHeader later = planted.header;
+  later.taken_at_ns += 2'700'000'000'000;
+  later.memory.rss += 311427072;
+
+  const Report types = make_diff(planted_diff(planted.header, later), {});
+  const Report paths = make_diff(planted_diff(planted.header, later), {.by = DiffBy::kPath});
+
+  for (const Report* report : {&types, &paths}) {
+    const std::string kind = report == &types ? "types" : "paths";
+    const std::string text = rendered(TextRenderer({}), *report);
+    expect_harmless(text);
+    expect_golden("planted_diff_" + kind + ".txt", text);
+    const std::string json = rendered(JsonRenderer(), *report);
+    expect_harmless(json);
+    expect_golden("planted_diff_" + kind + ".json", json);
+    const std::string csv = rendered(CsvRenderer(), *report);
+    expect_harmless(csv);
+    expect_golden("planted_diff_" + kind + ".csv", csv);
+  }
+}
+
+TEST(RendererGolden, GrowthIsHarmlessInEveryForm) {
+  const Snapshot planted = planted_snapshot();
+  std::vector<SnapshotHeader> headers(3, planted.header);
+  headers[1].taken_at_ns += 60'000'000'000;
+  headers[2].taken_at_ns += 120'000'000'000;
+  std::vector<Growth> found;
+  for (const std::string_view text : {kRed, kLink, kBidi, kLines, kNotUtf8, kC1, kCsv}) {
+    found.push_back({{std::string(text), std::string(text), {{1, 100}, {2, 200}, {5, 6000}}}, 2, 50, 0.03, 0.75});
+  }
+
+  const Report report = make_growth(headers, found, found, {.rows = 6});
+
+  const std::string text = rendered(TextRenderer({}), report);
+  expect_harmless(text);
+  expect_golden("planted_growth.txt", text);
+  const std::string json = rendered(JsonRenderer(), report);
+  expect_harmless(json);
+  expect_golden("planted_growth.json", json);
+  const std::string csv = rendered(CsvRenderer(), report);
+  expect_harmless(csv);
+  expect_golden("planted_growth.csv", csv);
+}
+
+TEST(RendererGolden, StatsAreHarmlessInEveryForm) {
+  Snapshot planted = planted_snapshot();
+  HeapGraph& graph = planted.graph;
+  for (TypeId type = 0; type < graph.types.size(); ++type) {
+    graph.address.push_back(0x7f0000000000 + 64 * type);
+    graph.type.push_back(type);
+    graph.size.push_back(std::uint64_t{40} << type);
+    graph.flags.push_back(type == 0 ? kNodeTracked : 0);
+  }
+
+  const Report report = make_stats(planted, {{std::string(kRed), 3, 300}, {std::string(kCsv), 1, 50}}, {.largest = 20});
+
+  const std::string text = rendered(TextRenderer({}), report);
+  expect_harmless(text);
+  expect_golden("planted_stats.txt", text);
+  const std::string json = rendered(JsonRenderer(), report);
+  expect_harmless(json);
+  expect_golden("planted_stats.json", json);
+  const std::string csv = rendered(CsvRenderer(), report);
+  expect_golden("planted_stats.csv", csv);
 }
 
 TEST(RendererGolden, TypesOnlySummaryHasNoRetainedColumn) {

@@ -119,6 +119,7 @@ SnapshotHeader full_header() {
   header.orphan_bytes = 99;
   header.skipped_types = {{.name = "x.Y", .count = 3, .bytes = 5}};
   header.warnings = {"one", "two"};
+  header.suspects = {{"module shop.CACHE", "builtins.dict", 0x7f0000001000, 900, "shop.Entry", 7, 800}};
   return header;
 }
 
@@ -192,6 +193,10 @@ TEST_F(SnapshotFile, GivesBackTheHeaderByteForByte) {
   EXPECT_TRUE(header.target_ended);
   EXPECT_EQ(header.skipped_types.at(0).bytes, 5u);
   EXPECT_EQ(header.warnings, (std::vector<std::string>{"one", "two"}));
+  ASSERT_EQ(header.suspects.size(), 1u);
+  EXPECT_EQ(header.suspects[0].path, "module shop.CACHE");
+  EXPECT_EQ(header.suspects[0].address, 0x7f0000001000u);
+  EXPECT_EQ(header.suspects[0].crowd_count, 7u);
 }
 
 TEST_F(SnapshotFile, LoadsOnlyWhatAReportNeeds) {
