@@ -71,7 +71,7 @@ class CoreProcess::Files final : public ImageFiles {
 };
 
 CoreProcess::CoreProcess(const CoreFile& core, const FileFinder& finder)
-    : map_(memory_map_of(core)), files_(std::make_shared<Files>()) {
+    : map_(memory_map_of(core)), stored_(stored_memory(core)), files_(std::make_shared<Files>()) {
   facts_.method = Method::kCore;
   facts_.threads = static_cast<std::uint32_t>(core.process().threads.size());
   facts_.partial = core.bytes_cut_off() != 0;
@@ -80,7 +80,6 @@ CoreProcess::CoreProcess(const CoreFile& core, const FileFinder& finder)
     program_ = program->name;
     files_->set_program(program_);
   }
-  add_stored(core);
   add_files(finder);
   cached_ = std::make_unique<CachedMemory>(stored_, map_, kCacheBytes);
 }
@@ -91,13 +90,14 @@ const ProcessMemory& CoreProcess::memory() const { return *cached_; }
 
 std::vector<std::unique_ptr<ElfImage>> CoreProcess::images() const { return loaded_images(files_, map_, memory()); }
 
-void CoreProcess::add_stored(const CoreFile& core) {
+CoreMemory stored_memory(const CoreFile& core) {
+  CoreMemory memory;
   for (const CoreSegment& segment : core.segments()) {
     const std::uint64_t present_end = segment.begin + segment.present;
-    stored_.add(segment.begin, present_end, core.descriptor(), segment.offset);
-    // What was cut off may have been changed by the process: its file does not have it.
-    stored_.block(present_end, segment.begin + segment.stored);
+    memory.add(segment.begin, present_end, core.descriptor(), segment.offset);
+    memory.block(present_end, segment.begin + segment.stored);
   }
+  return memory;
 }
 
 void CoreProcess::add_files(const FileFinder& finder) {

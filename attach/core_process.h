@@ -21,6 +21,9 @@ struct MissingFile {
   std::vector<std::string> refused;  // files in its place that are others
 };
 
+// What the core itself has of the memory; what was cut off is blocked, since its file may have it otherwise.
+CoreMemory stored_memory(const CoreFile& core);
+
 // The process of a core file: its memory is the core's, and where the core has none (the kernel leaves out what a file
 // has), that of the very files it ran. No code can run in it.
 class CoreProcess final : public FrozenProcess {
@@ -45,7 +48,6 @@ class CoreProcess final : public FrozenProcess {
 
  private:
   class Files;
-  void add_stored(const CoreFile& core);
   void add_files(const FileFinder& finder);
   void add_file(const WantedFile& wanted, std::span<const Mapping* const> mappings, const FileFinder& finder);
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attach/base/error.h"
+#include "attach/core_arguments.h"
 #include "attach/core_process.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/target_info.h"
@@ -82,10 +83,13 @@ TargetInfo describe_target(const CoreFile& core) {
   const CoreProcessInfo& process = core.process();
   TargetInfo info;
   info.pid = process.pid;
-  info.command_line = process.arguments;
-  std::vector<std::string> arguments;
-  std::istringstream words(process.arguments);
-  for (std::string word; words >> word;) arguments.push_back(word);
+  std::vector<std::string> arguments = arguments_on_stack(stored_memory(core), process.random_bytes);
+  for (const std::string& argument : arguments) info.command_line += (info.command_line.empty() ? "" : " ") + argument;
+  if (arguments.empty()) {
+    info.command_line = process.arguments;
+    std::istringstream words(process.arguments);
+    for (std::string word; words >> word;) arguments.push_back(word);
+  }
   info.name = arguments.empty() ? process.name : short_name(arguments);
   info.user = std::to_string(process.uid);  // names may differ between the machines
   info.threads = static_cast<std::uint32_t>(process.threads.size());

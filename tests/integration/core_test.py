@@ -5,6 +5,7 @@ By gcore, and by the kernel where /proc/sys/kernel/core_pattern names a plain fi
 skipped then). Both leave out what a file has: /proc/PID/coredump_filter is 0x33.
 """
 
+import json
 import os
 import pathlib
 import random
@@ -132,6 +133,15 @@ class CoreTest(harness.LiveTest):
         core = self.take(gcore(target.pid, self.folder))
         self.check_header(core, target.pid, None, live)
         self.check_same(live, core)
+
+    def test_a_reference_that_only_a_c_field_holds_is_found_and_says_so(self):
+        source = "import itertools\nclass Marker: pass\nKEPT = itertools.repeat(Marker())\n" + SLEEPER
+        with Target(source, "first", "second") as target:
+            core = self.take(gcore(target.pid, self.folder))
+        path = memsnap("roots", core["file"], "--type", "__main__.Marker", "--json").json()["paths"][0]
+        self.assertEqual(["['KEPT']", ".field+16"], [step["name"] for step in path[-2:]])
+        # A core's own note has 79 bytes of the command line, gcore's fewer.
+        self.assertTrue(json.loads(memsnap("info", core["file"], "--json").out)["target"]["command_line"].endswith(" first second"))
 
     @unittest.skipUnless(kernel_writes_files(), "core_pattern is no plain file name")
     def test_a_core_by_the_kernel_of_an_aborted_process(self):
