@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <map>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "attach/base/error.h"
@@ -35,6 +37,17 @@ using ElfHandle = std::unique_ptr<Elf, ElfEnd>;
                          const char* hint = "") {
   throw Error(code, fmt::format("{}: {}", path, why),
               *hint != '\0' ? hint : "give a core file, made by the kernel or by gcore");
+}
+
+// systemd-coredump keeps cores compressed.
+[[noreturn]] void refuse_other_file(const std::string& path, const Elf64_Ehdr& begin, std::uint64_t size) {
+  constexpr std::array<std::string_view, 4> kCompressed{"\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18", "\xfd\x37\x7a\x58",
+                                                        "\x1f\x8b"};
+  const std::string_view magic(reinterpret_cast<const char*>(begin.e_ident), sizeof(begin.e_ident));
+  if (std::any_of(kCompressed.begin(), kCompressed.end(), [&](auto known) { return magic.starts_with(known); })) {
+    refuse(path, "compressed", ExitCode::kBadFile, "unpack it first: coredumpctl dump -o FILE PID, or zstd -d");
+  }
+  refuse(path, size == 0 ? "empty" : "not an ELF file");
 }
 
 // Sorts and cuts what overlaps, which only a forged core does.
@@ -76,7 +89,7 @@ void CoreFile::read_headers() {
   const ElfHandle elf(elf_begin(file_.get(), ELF_C_READ, nullptr));
   GElf_Ehdr header{};
   if (!elf || elf_kind(elf.get()) != ELF_K_ELF || gelf_getehdr(elf.get(), &header) == nullptr)
-    refuse(path_, size_ == 0 ? "empty" : "not an ELF file");
+    refuse_other_file(path_, begin, size_);
   if (header.e_type != ET_CORE) refuse(path_, "an ELF file, but not a core");
   if (header.e_machine != EM_X86_64 || gelf_getclass(elf.get()) != ELFCLASS64) {
     refuse(path_, "the core of a process of another machine", ExitCode::kUnsupported,

@@ -115,11 +115,18 @@ class UntraversedScan {
     const std::uint64_t count = word(object + layout_.object.ob_size);
     std::uint64_t block = word(object + 24);
     std::uint64_t index = word(object + 40);
+    std::uint64_t milestone = block;  // Brent's way of noticing a circle
+    std::uint64_t next_milestone = 64 * kBlock;
     if (index >= kBlock) return;
     for (std::uint64_t done = 0; done < count; ++done, ++index) {
       if (index == kBlock) {
         index = 0;
         block = word(block + kRightLink);
+        if (block == milestone) return;
+        if (done >= next_milestone) {
+          milestone = block;
+          next_milestone *= 2;
+        }
       }
       std::uint64_t item = 0;
       if (!memory_.read(block + 8 + 8 * index, &item)) return;

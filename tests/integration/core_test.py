@@ -61,12 +61,12 @@ def kernel_writes_files():
     return bool(pattern) and not pattern.startswith("|") and "/" not in pattern
 
 
-def abort(target, folder):
+def abort(target, folder, end=lambda target: os.kill(target.pid, signal.SIGABRT)):
     """The core the kernel writes where the process is, which may be the root of a chroot."""
     where = pathlib.Path(os.readlink("/proc/%d/cwd" % target.pid))
     before = set(os.listdir(where))
     resource.prlimit(target.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    os.kill(target.pid, signal.SIGABRT)
+    end(target)
     target.process.wait(timeout=harness.PATIENCE)
     cores = [name for name in set(os.listdir(where)) - before if "core" in name]
     if len(cores) != 1:
@@ -78,6 +78,30 @@ def abort(target, folder):
 
 def sysroot_options():
     return ("--sysroot", PYTHON[1]) if PYTHON[0] == "chroot" else ()
+
+
+# Aborts while the collector has the objects in lists of its own, on a thread that is not the first.
+IN_A_COLLECTION = """
+import gc, os, threading
+class Marker: pass
+class Last:
+    def __del__(self): os.abort()
+KEPT = [Marker() for _ in range(1000)]
+def crash():
+    last = Last()
+    last.itself = last
+    del last
+    gc.collect()
+input()
+threading.Thread(target=crash).start()
+"""
+IN_C = """
+import ctypes, threading
+class Marker: pass
+KEPT = [Marker() for _ in range(1000)]
+input()
+threading.Thread(target=ctypes.string_at, args=(16,)).start()
+"""
 
 
 class CoreTest(harness.LiveTest):
@@ -174,6 +198,17 @@ class CoreTest(harness.LiveTest):
             self.assertIn("cut off", result.json()["message"])
         os.truncate(core, 100)
         self.assertIn("cut off", self.refused(BAD_FILE, "--core", core))
+
+    @unittest.skipUnless(kernel_writes_files(), "core_pattern is no plain file name")
+    def test_a_crash_in_a_collection_and_one_in_c(self):
+        for source, name, address in ((IN_A_COLLECTION, "SIGABRT", 0), (IN_C, "SIGSEGV", 16)):
+            with self.subTest(name), Target("print('ready', flush=True)" + source) as target:
+                core = abort(target, self.folder, lambda target: target.say(b"\n"))
+                answer = self.take(core, *sysroot_options())
+                self.assertEqual((name, address), (answer["core"]["signal_name"], answer["core"]["fault_address"]))
+                self.assertEqual(name == "SIGABRT", answer["during_collection"])
+                self.assertNotIn(answer["core"]["signal_thread"], (0, target.pid))
+                self.assertEqual(1000, self.types(answer["file"])["__main__.Marker"][0])
 
     @unittest.skipUnless(kernel_writes_files() and PYTHON[0] == "chroot", "for an interpreter in a chroot, and a kernel's core")
     def test_files_of_another_root_are_asked_for_by_build_id(self):

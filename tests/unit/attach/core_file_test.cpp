@@ -51,7 +51,7 @@ class ForgedCore {
     ASSERT_EQ(::pwrite(file_, bytes, size, static_cast<off_t>(offset)), static_cast<ssize_t>(size));
   }
   const std::string& write(std::uint64_t size) {
-    if (header.e_phnum == 0) header.e_phnum = static_cast<Elf64_Half>(programs_.size());
+    if (header.e_phnum == 0) header.e_phnum = static_cast<Elf64_Half>(programs_.size());  // else the test's claim
     put(0, &header, sizeof(header));
     put(sizeof(header), programs_.data(), programs_.size() * sizeof(Elf64_Phdr));
     EXPECT_EQ(::ftruncate(file_, static_cast<off_t>(size)), 0);
@@ -144,6 +144,35 @@ TEST(CoreFile, ClaimsThatTheFileCannotHoldAreRefused) {
   EXPECT_EQ(code_of(program.write(0x2000)), ExitCode::kBadFile);
   EXPECT_EQ(code_of(empty.write(0)), ExitCode::kBadFile);
   EXPECT_EQ(code_of("/nowhere/core"), ExitCode::kBadFile);
+}
+
+TEST(CoreFile, ACompressedOneSaysSo) {
+  ForgedCore forged;
+  const std::string path = forged.write(0x100);
+  forged.put(0, "\x28\xb5\x2f\xfd", 4);
+
+  try {
+    const CoreFile core(path);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("compressed"), std::string::npos);
+  }
+}
+
+TEST(CoreFile, MoreSegmentsThanTheHeaderCanCountAreInItsSection) {
+  constexpr std::uint32_t kCount = 70000;
+  ForgedCore forged;
+  forged.header.e_phnum = PN_XNUM;
+  forged.header.e_shnum = 1;
+  forged.header.e_shentsize = sizeof(Elf64_Shdr);
+  forged.header.e_shoff = 0x500000;
+  for (std::uint64_t i = 0; i < kCount; ++i) forged.add(PT_LOAD, 0x10000 + 0x2000 * i, 0x1000, 0x600000, 0x10);
+  Elf64_Shdr section{};
+  section.sh_info = kCount;
+  section.sh_size = 1;
+  forged.put(0x500000, &section, sizeof(section));
+
+  EXPECT_EQ(CoreFile(forged.write(0x700000)).segments().size(), kCount);
 }
 
 TEST(CoreFile, AMappingIsNamedByTheFileAndOneThatWasLeftOutIsText) {
