@@ -124,8 +124,8 @@ enum class EdgeKind : std::uint8_t {
 
 // The stream: for each object  address | size | type id << 32 | object flags | edges... | 0
 // An edge is one word: address in bits 0-47, EdgeKind or WordKind in bits 48-55, bit 63: a name word follows, which is
-// a string id below 2^32 or the address of a str object. Edges before kTraversed come from structural knowledge, those
-// after it from tp_traverse, which repeats some of the first. Records may span buffers.
+// the address of a str object for kAttribute, kLocal and kCell, else a string id. Edges before kTraversed come from
+// structural knowledge, those after it from tp_traverse, which repeats some of the first. Records may span buffers.
 inline constexpr std::uint64_t kEdgeAddressMask = (1ull << 48) - 1;
 inline constexpr unsigned kEdgeKindShift = 48;
 inline constexpr std::uint64_t kEdgeNamed = 1ull << 63;

@@ -13,6 +13,13 @@ constexpr std::size_t kLinearLimit = 32;
 std::uint64_t target_of(std::uint64_t word) { return word & kEdgeAddressMask; }
 std::uint8_t kind_of(std::uint64_t word) { return static_cast<std::uint8_t>(word >> kEdgeKindShift); }
 bool is_named(std::uint64_t word) { return (word & kEdgeNamed) != 0; }
+
+// A static program has objects at low addresses: a name's own value does not tell an id from an address.
+bool named_by_object(std::uint8_t kind) {
+  const auto edge = static_cast<EdgeKind>(kind);
+  return edge == EdgeKind::kAttribute || edge == EdgeKind::kLocal || edge == EdgeKind::kCell;
+}
+
 std::size_t words_of(std::uint64_t word) { return is_named(word) ? 2u : 1u; }
 
 std::uint8_t node_flags(std::uint64_t object_flags) {
@@ -154,7 +161,10 @@ void GraphBuilder::resolve_edges() {
     edges_[i] = target == kNoNode ? word & kEdgeNamed : kResolved | (word & kEdgeNamed) | kind | target;
     if (!is_named(word)) continue;
     std::uint64_t& name = edges_[++i];
-    if (name <= 0xffffffff) continue;
+    if (!named_by_object(kind_of(word))) {
+      if (name > 0xffffffff) name = 0;  // no id
+      continue;
+    }
     const NodeIndex text = index_.find(name & kEdgeAddressMask);
     name = text == kNoNode ? 0 : kResolved | text;
   }

@@ -13,6 +13,10 @@ class Entry:
 class Payload:
     def __init__(self, text):
         self.text = text
+class Static:
+    def __init__(self):
+        self.encoding, self.cache = bytearray(70001), bytearray(70002)
+STATIC = Static()
 CACHE = {"first": [None, Entry()]}
 WEAK = weakref.ref(CACHE["first"][1].payload)
 os.write(1, b"ready\\n")
@@ -43,6 +47,10 @@ class Roots(harness.LiveTest):
         self.assertTrue([name for name in names if "CACHE" in name], names)
         self.assertIn("['first']", names)
         self.assertIn("[1]", names)
+
+    def test_names_that_live_in_the_interpreters_own_program(self):
+        bytearrays = self.roots("--type", "bytearray")["paths"][0]
+        self.assertEqual(".cache", bytearrays[-1]["name"].replace("['cache']", ".cache"), bytearrays)
 
     def test_by_address_it_is_the_same(self):
         by_type = self.roots("--type", "__main__.Payload")["paths"]

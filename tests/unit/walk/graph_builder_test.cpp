@@ -48,6 +48,25 @@ TEST(GraphBuilder, OrdersNodesByAddressAndKeepsTheirEdges) {
   EXPECT_EQ(graph.edge_label[0].payload(), 2u);
 }
 
+// The program of a static Python is below 2^27, and so are its own strings.
+TEST(GraphBuilder, NameAtALowAddressIsAnObject) {
+  constexpr std::uint64_t kLow = 0x98f2c0;
+  GraphBuilder builder(true);
+  builder.words(record(kLow, 50, 0, {}));
+  builder.words(record(kA, 10, 1, {edge(kLow, EdgeKind::kAttribute) | kEdgeNamed, kLow}));
+  builder.words(record(kB, 10, 1, {edge(kLow, EdgeKind::kField) | kEdgeNamed, kLow}));
+  builder.words(record(kC, 10, 1, {edge(kLow, EdgeKind::kField) | kEdgeNamed, 1ull << 62 | 77}));
+
+  const HeapGraph graph = finished(builder);
+
+  ASSERT_EQ(graph.edge_label.size(), 3u);
+  EXPECT_TRUE(graph.edge_label[0].has_node());
+  EXPECT_EQ(graph.edge_label[0].payload(), 0u);
+  EXPECT_FALSE(graph.edge_label[1].has_node());
+  EXPECT_FALSE(graph.edge_label[2].has_node());
+  EXPECT_EQ(graph.edge_label[2].payload(), 0u);
+}
+
 TEST(GraphBuilder, DoesNotCareWhereTheStreamIsCut) {
   std::vector<std::uint64_t> stream = record(kA, 10, 0, {edge(kB, EdgeKind::kField) | kEdgeNamed, 5});
   const auto second = record(kB, 20, 1, {edge(kA, EdgeKind::kItem)});
