@@ -139,7 +139,7 @@ std::string Capturer::writable_path_for(const Candidate& target) const {
   const po::variables_map& options = invocation_.options;
   if (!save_) return "";
   if (options.count("output") == 0) make_private_directory(directory_of_snapshots());
-  const std::string path = path_for(target);
+  std::string path = path_for(target);
   require_writable(path, force_, option_value<SizeOrPercent>(options, "min-free"));
   return path;
 }

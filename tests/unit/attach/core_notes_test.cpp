@@ -36,7 +36,7 @@ std::vector<std::byte> files_note(std::uint64_t count, std::uint64_t page,
   return bytes;
 }
 
-const std::array<std::array<std::uint64_t, 3>, 2> kTwo{{{0x1000, 0x3000, 0}, {0x3000, 0x4000, 2}}};
+constexpr std::array<std::array<std::uint64_t, 3>, 2> kTwo{{{0x1000, 0x3000, 0}, {0x3000, 0x4000, 2}}};
 constexpr std::string_view kTwoNames("/bin/a\0/lib/b\0", 14);
 
 elf_prstatus status_of(pid_t tid, short signal) {
