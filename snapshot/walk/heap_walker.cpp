@@ -153,6 +153,9 @@ void HeapWalk::settle(ChildWalker& walker) {
 }
 
 void HeapWalk::walk_outside() {
+  std::uint64_t memory = 0;
+  for (const Mapping& mapping : frozen_.map().mappings()) memory += mapping.size();
+  host_->scan().set_largest(memory);
   std::vector<std::uint64_t> seeds = begin();
   for (const std::uint64_t head : plan_.gc_heads) {
     for_each_tracked(frozen_.memory(), head, [&](std::uint64_t object) { seeds.push_back(object); });

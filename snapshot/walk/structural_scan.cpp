@@ -89,7 +89,8 @@ std::optional<std::uint64_t> StructuralScan::size_of(std::uint64_t object) {
   const TypeRecord type = types_.resolve(*address);
   if (type.kind == TypeKind::kNotAType) return std::nullopt;
   std::uint64_t size = 0;
-  return walker::object_size(Memory{memory_}, layout_, type, object, &size) ? size : type.basic_size;
+  const bool known = walker::object_size(Memory{memory_}, layout_, type, object, &size) && size <= largest_;
+  return known ? size : type.basic_size;
 }
 
 bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector<std::uint64_t>& stream,
@@ -100,7 +101,7 @@ bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector
   if (type.kind == TypeKind::kNotAType) return false;
   const Memory memory{memory_};
   std::uint64_t size = 0;
-  if (!walker::object_size(memory, layout_, type, object, &size)) size = type.basic_size;
+  if (!walker::object_size(memory, layout_, type, object, &size) || size > largest_) size = type.basic_size;
   if ((type.flags & kTypeHasGc) != 0 && memory_.try_read<std::uint64_t>(object - 16).value_or(0) != 0) {
     if (type.kind != TypeKind::kType) flags |= kObjectTracked;
   }

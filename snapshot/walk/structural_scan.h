@@ -34,6 +34,8 @@ class StructuralScan {
   // The same for what is no Python object: a running call's frame (3.11+).
   void scan_frame(std::uint64_t frame, std::uint32_t type_id, std::vector<std::uint64_t>& stream,
                   std::vector<std::uint64_t>& targets);
+  // No object is larger than all memory: a size above it is a damaged one's, and its type's is taken.
+  void set_largest(std::uint64_t size) { largest_ = size; }
   // Does this address hold an object of a known or verifiable type with a plausible reference count?
   bool is_object(std::uint64_t address);
   // As object_size.h says; empty when its type cannot be resolved.
@@ -49,6 +51,7 @@ class StructuralScan {
   StringTable& strings_;
   std::uint64_t code_type_;
   std::span<const std::uint64_t> running_frames_;
+  std::uint64_t largest_ = ~0ull;
   std::unordered_map<std::uint64_t, StringId> offset_names_;  // "field+24": not known to be a reference
 };
 
