@@ -15,18 +15,20 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
 import harness
-from exact_test import quiet, zoo
-from harness import PYTHON, Target, memsnap
+from exact_test import quiet
+from harness import PYTHON, ROOT, TARGETS, Target, memsnap
 
 USAGE, UNSUPPORTED, BAD_FILE = 2, 5, 10
 OBJECTS = 5000
 KINDS = 20
 SYNTHETIC = 2  # a thread or a running frame: a node that is no object
-LIST_OBJECTS = pathlib.Path(os.environ.get("MEMSNAP_BUILD", harness.ROOT / "build" / "release")) / "bin" / "list_objects"
+LIST_OBJECTS = pathlib.Path(os.environ.get("MEMSNAP_BUILD", ROOT / "build" / "release")) / "bin" / "list_objects"
+ZOO = (ROOT / "tests" / "oracle" / "reference.py").read_text() + (TARGETS / "zoo.py").read_text()
 SLEEPER = "import sys, time\nprint('ready', flush=True)\ntime.sleep(1000)\n"
 
 
@@ -58,11 +60,20 @@ def gcore(pid, folder):
 
 def kernel_writes_files():
     pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
-    return bool(pattern) and not pattern.startswith("|") and "/" not in pattern
+    allowed = os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_CORE)[1] == resource.RLIM_INFINITY
+    return allowed and bool(pattern) and not pattern.startswith("|") and "/" not in pattern
+
+
+def there(folder):
+    """A folder of the interpreter's own, as it sees it: the kernel writes a core where the process is, under one name."""
+    if PYTHON[0] != "chroot":
+        return str(folder), lambda: None
+    inside = tempfile.mkdtemp(dir=PYTHON[1] + "/tmp", prefix="memsnap-test-")
+    return "/tmp/" + os.path.basename(inside), lambda: shutil.rmtree(inside)
 
 
 def abort(target, folder, end=lambda target: os.kill(target.pid, signal.SIGABRT)):
-    """The core the kernel writes where the process is, which may be the root of a chroot."""
+    """Ends the process; the core the kernel wrote."""
     where = pathlib.Path(os.readlink("/proc/%d/cwd" % target.pid))
     before = set(os.listdir(where))
     resource.prlimit(target.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -141,9 +152,15 @@ class CoreTest(harness.LiveTest):
         self.assertRegex(text, r"signal +%s" % (name or "none: a copy of a running process"))
         self.assertIn("core of ", memsnap("summary", answer["file"]).out)
 
-    def resting(self):
-        target = zoo(OBJECTS)
+    def start(self, source, *arguments, **more):
+        place, remove = there(self.folder)
+        self.addCleanup(remove)
+        target = Target("import os\nos.chdir(%r)\n%s" % (place, source), *arguments, **more)
         self.addCleanup(target.close)
+        return target
+
+    def resting(self):
+        target = self.start(ZOO, OBJECTS)
         target.say(b"r\n")
         target.line()
         quiet(target.pid)
@@ -202,7 +219,8 @@ class CoreTest(harness.LiveTest):
     @unittest.skipUnless(kernel_writes_files(), "core_pattern is no plain file name")
     def test_a_crash_in_a_collection_and_one_in_c(self):
         for source, name, address in ((IN_A_COLLECTION, "SIGABRT", 0), (IN_C, "SIGSEGV", 16)):
-            with self.subTest(name), Target("print('ready', flush=True)" + source) as target:
+            with self.subTest(name):
+                target = self.start("print('ready', flush=True)" + source)
                 core = abort(target, self.folder, lambda target: target.say(b"\n"))
                 answer = self.take(core, *sysroot_options())
                 self.assertEqual((name, address), (answer["core"]["signal_name"], answer["core"]["fault_address"]))
@@ -212,8 +230,7 @@ class CoreTest(harness.LiveTest):
 
     @unittest.skipUnless(kernel_writes_files() and PYTHON[0] == "chroot", "for an interpreter in a chroot, and a kernel's core")
     def test_files_of_another_root_are_asked_for_by_build_id(self):
-        with Target(SLEEPER) as target:
-            core = abort(target, self.folder)
+        core = abort(self.start(SLEEPER), self.folder)
         text = self.refused(BAD_FILE, "--core", core)
         self.assertRegex(text, r"no file for \S*python\S* \(build id [0-9a-f]{16,}\)")
         self.assertIn("--sysroot", text)
