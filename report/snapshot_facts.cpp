@@ -7,6 +7,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "report/memory_report.h"
 #include "report/text_layout.h"
 
 namespace memsnap {
@@ -109,13 +110,15 @@ std::vector<Line> headline(const SnapshotHeader& header) {
 
   Line memory;
   if (header.method != kCore) {  // which does not say what was resident
-    memory.text("RSS ").bytes(header.memory.rss).text("  PSS ").bytes(header.memory.pss).text("  USS ");
-    memory.bytes(header.memory.uss).text("  ");
+    if (header.memory.parts.empty()) memory.text("RSS ").bytes(header.memory.rss).text("  ");
+    memory.text("PSS ").bytes(header.memory.pss).text("  USS ").bytes(header.memory.uss).text("  ");
   }
   memory.text("Python objects ").bytes(header.bytes).text(" in ");
   memory.count(header.objects).text(header.objects == 1 ? " object" : " objects");
 
-  std::vector<Line> lines{who, memory};
+  std::vector<Line> lines{who};
+  if (!header.memory.parts.empty()) lines.push_back(memory_sum(header.memory));
+  lines.push_back(memory);
   for (Line& line : caveats(header)) lines.push_back(std::move(line));
   return lines;
 }
@@ -219,9 +222,27 @@ FactObject target_facts(const TargetInfo& target) {
           {"threads", {std::uint64_t{target.threads}}}};
 }
 
-FactObject memory_facts(const MemoryTotals& memory) {
-  return {
+FactObject memory_facts(const MemoryTotals& memory, bool parts) {
+  FactObject facts{
       {"rss", {memory.rss}}, {"pss", {memory.pss}}, {"uss", {memory.uss}}, {"python_objects", {memory.python_objects}}};
+  if (memory.parts.empty()) return facts;
+  if (parts) {
+    FactArray array;
+    for (const MemoryPart& part : memory.parts) {
+      array.push_back({FactObject{{"name", {part.name}}, {"bytes", {part.bytes}}}});
+    }
+    facts.push_back({"parts", {std::move(array)}});
+  }
+  facts.push_back({"accounted", {memory.accounted()}});
+  facts.push_back({"allocator", {memory.allocator}});
+  facts.push_back({"trimmable", {memory.trimmable}});
+  facts.push_back({"pymalloc_arenas", {memory.pymalloc_arenas}});
+  facts.push_back({"pymalloc_resident", {memory.pymalloc_resident}});
+  facts.push_back({"native_blocks", {memory.native_blocks}});
+  facts.push_back({"damaged", {memory.damaged}});
+  facts.push_back({"parts_ms", {memory.parts_ms}});
+  facts.push_back({"parts_cpu_ms", {memory.parts_cpu_ms}});
+  return facts;
 }
 
 FactObject totals_facts(const SnapshotHeader& header) {

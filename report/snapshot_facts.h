@@ -19,7 +19,8 @@ std::vector<Line> suspect_lines(const SnapshotHeader& header);
 FactArray suspect_facts(const SnapshotHeader& header);
 
 FactObject target_facts(const TargetInfo& target);
-FactObject memory_facts(const MemoryTotals& memory);
+// `parts`: with the array of them.
+FactObject memory_facts(const MemoryTotals& memory, bool parts = true);
 FactObject totals_facts(const SnapshotHeader& header);
 // How it was taken: method, consistent, partial, pause_ms, ... warnings.
 FactObject capture_facts(const SnapshotHeader& header);

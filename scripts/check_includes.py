@@ -9,7 +9,7 @@ import re
 import sys
 
 BELOW_REPORT = ["attach/base", "attach", "inject/protocol", "inject/walker", "inject/control", "snapshot/model",
-                "snapshot/analysis", "snapshot/cpython", "snapshot/walk", "snapshot/threads", "snapshot/capture",
+                "snapshot/analysis", "snapshot/cpython", "snapshot/memory", "snapshot/walk", "snapshot/threads", "snapshot/capture",
                 "snapshot/store", "snapshot/session"]
 
 # What a folder may include besides itself. A folder is named without those below it: "attach" is not "attach/base".
@@ -24,6 +24,7 @@ ALLOWED = {
     "snapshot/analysis": ["attach/base", "snapshot/model"],
     # inject/walker's headers hold the structural templates that the child and the reader from outside share.
     "snapshot/cpython": ["attach/base", "attach", "inject/control", "inject/protocol", "inject/walker", "snapshot/model"],
+    "snapshot/memory": ["attach/base", "attach", "inject/protocol", "snapshot/model", "snapshot/cpython"],
     "snapshot/walk": ["attach/base", "attach", "inject/control", "inject/protocol", "inject/walker", "snapshot/model",
                       "snapshot/cpython"],
     "snapshot/threads": ["attach/base", "attach", "snapshot/cpython", "snapshot/model"],

@@ -45,6 +45,7 @@ class ChildWalker {
   void walk_seeds(std::span<const std::uint64_t> seeds, bool rescan);
   void walk_lists(std::span<const std::uint64_t> heads, std::uint64_t permanent_index);
   void find_orphans(std::span<const AddressRange> ranges);
+  std::uint64_t dropped() const { return read_control().dropped; }  // references to what is no object
 
  private:
   static constexpr std::size_t kBufferBytes = 4u << 20;

@@ -310,7 +310,7 @@ struct WalkerControl {
   std::uint64_t phase;     // WalkerPhase
   std::uint64_t trap;      // WalkerTrap
   std::uint64_t trap_argument;
-  std::uint64_t dropped;  // references that cannot be addresses of objects
+  std::uint64_t dropped;  // references to what cannot be an object, and objects whose type is none
   HeapLayout layout;
 };
 

@@ -88,15 +88,28 @@ void add_capture_options(po::options_description& options) {
       "how much is kept of str and bytes values; default names: attribute names and dict keys");
   add("redact", po::value<std::vector<std::string>>()->value_name("REGEX"),
       "replace kept text that matches; may be given again");
+  add_freeze_options(options);
+  add("require-complete", po::bool_switch(), "a partial or inconsistent snapshot is not kept: code 7");
+  add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
+      "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");
+  add("dry-run", po::bool_switch(), "say what would be done and what it needs; touch nothing");
+}
+
+void add_freeze_options(po::options_description& options) {
+  auto add = options.add_options();
   add("method", one_of("method", {"auto", "freeze", "stop", "read"}),
       "freeze: a copy-on-write child; stop: stay stopped while copying; read: no stop, not consistent; "
       "auto (default): freeze, else stop");
   add("wait", po::value<Duration>()->value_name("DUR"), "how long to wait until it can be stopped; default 5s");
   add("max-pause", po::value<Duration>()->value_name("DUR"), "longest time it may be stopped; default 250ms");
-  add("require-complete", po::bool_switch(), "a partial or inconsistent snapshot is not kept: code 7");
-  add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
-      "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");
-  add("dry-run", po::bool_switch(), "say what would be done and what it needs; touch nothing");
+}
+
+FreezeOptions freeze_options(const po::variables_map& options) {
+  FreezeOptions freeze;
+  freeze.method = method_of(option_value<std::string>(options, "method").value_or("auto"));
+  if (const auto wait = option_value<Duration>(options, "wait")) freeze.wait = wait->value;
+  if (const auto pause = option_value<Duration>(options, "max-pause")) freeze.max_pause = pause->value;
+  return freeze;
 }
 
 Capturer::Capturer(const Invocation& invocation, bool save)
@@ -115,9 +128,7 @@ SnapshotRequest Capturer::request_for(pid_t pid) const {
   SnapshotRequest request;
   request.pid = pid;
   request.kind = kind_;
-  request.freeze.method = method_of(option_value<std::string>(options, "method").value_or("auto"));
-  if (const auto wait = option_value<Duration>(options, "wait")) request.freeze.wait = wait->value;
-  if (const auto pause = option_value<Duration>(options, "max-pause")) request.freeze.max_pause = pause->value;
+  request.freeze = freeze_options(options);
   const Strings strings = strings_of(option_value<std::string>(options, "strings").value_or("names"));
   request.strings = strings.policy;
   request.strings_prefix = strings.prefix;
@@ -186,10 +197,12 @@ Capture Capturer::save(SnapshotResult result, const std::string& path) const {
   return capture;
 }
 
-ExitCode verdict(const Capture& capture, StderrLog& log) {
-  if (capture.result.left_behind.empty()) return ExitCode::kDone;
+ExitCode verdict(const Capture& capture, StderrLog& log) { return verdict(capture.result.left_behind, log); }
+
+ExitCode verdict(const std::vector<std::string>& left_behind, StderrLog& log) {
+  if (left_behind.empty()) return ExitCode::kDone;
   std::string list;
-  for (const std::string& line : capture.result.left_behind) list += line + '\n';
+  for (const std::string& line : left_behind) list += line + '\n';
   log.error("left_behind", Error(ExitCode::kLeftBehind, "something was left behind in the process", list));
   return ExitCode::kLeftBehind;
 }

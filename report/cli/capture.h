@@ -15,6 +15,9 @@ namespace memsnap {
 // What attach and snapshot have in common: one look at a process, and a file of it.
 
 void add_capture_options(boost::program_options::options_description& options);
+// How a process is held: --method, --wait, --max-pause.
+void add_freeze_options(boost::program_options::options_description& options);
+FreezeOptions freeze_options(const boost::program_options::variables_map& options);
 const std::vector<ExitCode>& capture_codes();
 
 struct Capture {
@@ -49,5 +52,6 @@ class Capturer {
 
 // Messages for stderr: what was left behind; then the exit code that follows from it.
 ExitCode verdict(const Capture& capture, StderrLog& log);
+ExitCode verdict(const std::vector<std::string>& left_behind, StderrLog& log);
 
 }  // namespace memsnap

@@ -15,6 +15,7 @@ Command stats_command();
 Command diff_command();
 Command growth_command();
 Command info_command();
+Command memory_command();
 Command help_command();
 
 }  // namespace memsnap

@@ -119,8 +119,18 @@ std::vector<Change> diff_memory(const MemoryTotals& before, const MemoryTotals& 
   const auto part = [](const char* name, std::uint64_t old_size, std::uint64_t new_size) {
     return Change{.name = name, .type = {}, .old_totals = {0, old_size}, .new_totals = {0, new_size}};
   };
-  return {part("rss", before.rss, after.rss), part("pss", before.pss, after.pss), part("uss", before.uss, after.uss),
-          part("python objects", before.python_objects, after.python_objects)};
+  std::vector<Change> changes{part("rss", before.rss, after.rss), part("pss", before.pss, after.pss),
+                              part("uss", before.uss, after.uss)};
+  if (before.parts.empty() || after.parts.empty()) {  // files of before they were measured
+    changes.push_back(part("python objects", before.python_objects, after.python_objects));
+    return changes;
+  }
+  for (const char* name : kMemoryParts) {
+    if (before.part(name) != 0 || after.part(name) != 0) {
+      changes.push_back(part(name, before.part(name), after.part(name)));
+    }
+  }
+  return changes;
 }
 
 bool same_process(const TargetInfo& a, const TargetInfo& b) {

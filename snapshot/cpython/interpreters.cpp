@@ -7,7 +7,7 @@ namespace memsnap {
 namespace {
 
 constexpr std::size_t kMaxInterpreters = 10'000;
-constexpr std::size_t kMaxThreads = 1'000'000;
+constexpr std::size_t kMaxThreads = 1'000'000;  // of all interpreters: forged ones may share one long list
 
 // Calls `visit` for each item of a linked list. False when the list is damaged or longer than `limit`.
 template <typename Visit>
@@ -49,6 +49,7 @@ ThreadState read_thread(const ProcessMemory& memory, const HeapLayout::Thread& t
 InterpreterList read_interpreters(const ProcessMemory& memory, const PythonProcess& python) {
   const HeapLayout& layout = python.layout;
   InterpreterList list;
+  std::size_t threads_left = kMaxThreads;
   const auto read_one = [&](std::uint64_t address) {
     InterpreterState state{
         .address = address,
@@ -58,9 +59,10 @@ InterpreterList read_interpreters(const ProcessMemory& memory, const PythonProce
         .builtins = word(memory, address + layout.interpreter.builtins),
     };
     const std::uint64_t first_thread = word(memory, address + layout.interpreter.threads_head);
-    list.complete &= for_each_linked(memory, first_thread, layout.thread.next, kMaxThreads, [&](std::uint64_t thread) {
+    list.complete &= for_each_linked(memory, first_thread, layout.thread.next, threads_left, [&](std::uint64_t thread) {
       state.threads.push_back(read_thread(memory, layout.thread, thread));
     });
+    threads_left -= state.threads.size();
     list.interpreters.push_back(std::move(state));
   };
   const std::uint64_t head = word(memory, python.runtime + layout.runtime.interpreters_head);

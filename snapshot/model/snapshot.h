@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "snapshot/model/heap_graph.h"
@@ -27,11 +29,43 @@ struct TargetInfo {
   std::uint32_t threads = 0;
 };
 
+// Names of MemoryPart, and the order in which they are listed.
+inline constexpr const char* kPartObjects = "python objects";
+inline constexpr const char* kPartPymallocFree = "pymalloc free";
+inline constexpr const char* kPartMallocInUse = "malloc in use";
+inline constexpr const char* kPartMallocFree = "malloc free";
+inline constexpr const char* kPartStacks = "thread stacks";
+inline constexpr const char* kPartFiles = "mapped files";
+inline constexpr const char* kPartShared = "shared";
+inline constexpr const char* kPartHugePadding = "huge page padding";
+inline constexpr const char* kPartOther = "other";
+inline constexpr std::array<const char*, 9> kMemoryParts{kPartObjects,    kPartPymallocFree, kPartMallocInUse,
+                                                         kPartMallocFree, kPartStacks,       kPartFiles,
+                                                         kPartShared,     kPartHugePadding,  kPartOther};
+
+// Bytes of resident memory of one kind. The parts of a process are disjoint, and all of its RSS.
+struct MemoryPart {
+  std::string name;
+  std::uint64_t bytes = 0;
+};
+
 struct MemoryTotals {
   std::uint64_t rss = 0;
   std::uint64_t pss = 0;
   std::uint64_t uss = 0;
-  std::uint64_t python_objects = 0;
+  std::uint64_t python_objects = 0;  // what the objects say of their sizes; the part of that name is resident bytes
+  std::vector<MemoryPart> parts{};   // empty: not measured
+  std::string allocator{};           // whose malloc the process calls: "glibc", "jemalloc", ...; empty: not known
+  std::uint64_t trimmable = 0;       // of malloc free: in whole pages, what malloc_trim(0) could return
+  std::uint64_t pymalloc_arenas = 0;
+  std::uint64_t pymalloc_resident = 0;  // all of the arenas' memory
+  std::uint64_t native_blocks = 0;      // blocks of malloc in use that hold no Python object and belong to none
+  std::uint64_t damaged = 0;            // heaps and pools that could not be followed to their end
+  double parts_ms = 0;                  // what it took to find the parts
+  double parts_cpu_ms = 0;
+
+  std::uint64_t part(std::string_view name) const;  // 0 when there is none
+  double accounted() const;                         // share of RSS that is not kPartOther, 0 to 1
 };
 
 // What a core file says of the process's end. Only with method "core".

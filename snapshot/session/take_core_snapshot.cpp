@@ -34,7 +34,8 @@ std::string text_of(const MissingFile& missing) {
 // Why a core cannot be read as a Python's: what is missing comes first, since it may be all that is wrong.
 [[noreturn]] void refuse(const CoreFile& core, const CoreProcess& process, const Error& error) {
   const auto matters = [&](const MissingFile& missing) {
-    return missing.path == process.program() || base_name(missing.path).find("python") != std::string::npos;
+    const std::string name = base_name(missing.path);
+    return missing.path == process.program() || name.starts_with("python") || name.starts_with("libpython");
   };
   std::string wanted;
   for (const MissingFile& missing : process.missing()) {

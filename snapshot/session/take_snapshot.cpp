@@ -7,12 +7,15 @@
 #include <chrono>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
 #include "attach/elf_image.h"
 #include "snapshot/cpython/python_process.h"
+#include "snapshot/memory/breakdown.h"
+#include "snapshot/memory/resident_pages.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/session/walked_heap.h"
 
@@ -56,6 +59,7 @@ class Session {
 
   SnapshotResult run() {
     describe_target();
+    look_at_pages();
     refuse_what_is_not_python();
     cancel_point();
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
@@ -64,6 +68,7 @@ class Session {
     std::array<std::uint64_t, 2> hash_key{};
     if (request_.strings == StringsPolicy::kHash) hash_key = secret_of(request_.pid, frozen->memory());
     auto late_roots = walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
+    account(*frozen, python);
     result_.left_behind = frozen->release();
     frozen.reset();
     header().target_ended = !target_.alive();
@@ -80,8 +85,6 @@ class Session {
 
   void describe_target() {
     header().target = read_target_info(request_.pid);
-    const MemoryUse use = read_memory_use(request_.pid);
-    header().memory = {.rss = use.rss, .pss = use.pss, .uss = use.uss, .python_objects = 0};
     header().taken_at_ns =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
@@ -100,13 +103,30 @@ class Session {
     }
   }
 
-  PythonProcess verified_python(const FrozenProcess& frozen) const {
-    const auto images = loaded_images(request_.pid, frozen.map(), frozen.memory());
-    if (frozen.facts().consistent) return find_python(request_.pid, images, frozen.memory());
+  // Of the process itself, for the copy's own pages are others, and before anything else: reading its libraries makes
+  // more of them resident.
+  void look_at_pages() {
+    MemoryUse use;
+    try {
+      resident_ = ResidentPages::of(request_.pid);
+      use = resident_->use();
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::kNoSuchProcess) throw;
+      use = read_memory_use(request_.pid);
+      header().warnings.push_back(fmt::format("resident memory is not accounted for: {}", error.what()));
+    }
+    header().memory.rss = use.rss;
+    header().memory.pss = use.pss;
+    header().memory.uss = use.uss;
+  }
+
+  PythonProcess verified_python(const FrozenProcess& frozen) {
+    images_ = loaded_images(request_.pid, frozen.map(), frozen.memory());
+    if (frozen.facts().consistent) return find_python(request_.pid, images_, frozen.memory());
     const LiveMemory live(request_.pid);
     for (int attempt = 1;; ++attempt) {  // nothing stands still: read again, past the cache
       try {
-        return find_python(request_.pid, images, live);
+        return find_python(request_.pid, images_, live);
       } catch (const LayoutCheckFailed&) {
         if (attempt == kLiveAttempts) throw;
       }
@@ -126,9 +146,20 @@ class Session {
     }
   }
 
+  void account(FrozenProcess& frozen, const PythonProcess& python) {
+    if (!resident_) return;
+    log_.progress("accounting for resident memory", 0, 0);
+    const Stopwatch watch;
+    account_for_memory(frozen, frozen.child(), python, images_, result_.snapshot.graph, *resident_, header().memory);
+    header().memory.parts_ms = watch.wall_ms();
+    header().memory.parts_cpu_ms = watch.cpu_ms();
+  }
+
   const SnapshotRequest& request_;
   Log& log_;
   ProcessId target_;
+  std::optional<ResidentPages> resident_;
+  std::vector<std::unique_ptr<ElfImage>> images_;
   SnapshotResult result_;
 };
 

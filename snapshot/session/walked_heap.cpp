@@ -16,12 +16,6 @@
 namespace memsnap {
 namespace {
 
-using std::chrono::steady_clock;
-
-double milliseconds_since(steady_clock::time_point begin) {
-  return std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count();
-}
-
 double own_cpu_ms() {
   timespec time{};
   if (::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) != 0) return 0;
@@ -76,6 +70,14 @@ void keep_types_only(HeapGraph& graph) {
 
 }  // namespace
 
+Stopwatch::Stopwatch() : begin_(std::chrono::steady_clock::now()), cpu_begin_ms_(own_cpu_ms()) {}
+
+double Stopwatch::wall_ms() const {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin_).count();
+}
+
+double Stopwatch::cpu_ms() const { return own_cpu_ms() - cpu_begin_ms_; }
+
 std::vector<Root> walk_into(Snapshot& snapshot, FrozenProcess& frozen, const PythonProcess& python,
                             const SnapshotRequest& request, const std::array<std::uint64_t, 2>& hash_key, Log& log) {
   SnapshotHeader& header = snapshot.header;
@@ -85,8 +87,7 @@ std::vector<Root> walk_into(Snapshot& snapshot, FrozenProcess& frozen, const Pyt
   header.redacted = !request.redact.empty();
   header.target.python = python.version.text();
   header.target.python_hex = python.version.hex();
-  const auto begin = steady_clock::now();
-  const double cpu_begin = own_cpu_ms();
+  const Stopwatch watch;
   const WalkPlan plan = make_plan(frozen.memory(), frozen.map(), python, log);
   WalkOptions options;
   options.keep_edges = request.kind == SnapshotKind::kHeap;
@@ -96,8 +97,8 @@ std::vector<Root> walk_into(Snapshot& snapshot, FrozenProcess& frozen, const Pyt
   options.redact = request.redact;
   options.cancelled = request.cancelled;
   WalkResult walked = walk_heap(frozen, plan, options, log);
-  header.walk_ms = milliseconds_since(begin);
-  header.walk_cpu_ms = own_cpu_ms() - cpu_begin;
+  header.walk_ms = watch.wall_ms();
+  header.walk_cpu_ms = watch.cpu_ms();
   header.during_collection = plan.during_collection;
   fill_header(header, walked, request.redact);
   snapshot.graph = std::move(walked.graph);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +12,18 @@
 #include "snapshot/session/take_snapshot.h"
 
 namespace memsnap {
+
+// Time since it was made, on the clock and of this process's own work.
+class Stopwatch {
+ public:
+  Stopwatch();
+  double wall_ms() const;
+  double cpu_ms() const;
+
+ private:
+  std::chrono::steady_clock::time_point begin_;
+  double cpu_begin_ms_;
+};
 
 // Walks a process that stands still and fills the graph and what the header says of it. `hash_key`: for
 // StringsPolicy::kHash. Gives the roots of last resort, for analyse().

@@ -71,6 +71,15 @@ void each_memory_field(Io& io, Memory& memory) {
   io("pss", memory.pss);
   io("uss", memory.uss);
   io("python_objects", memory.python_objects);
+  io("parts", memory.parts);
+  io("allocator", memory.allocator);
+  io("trimmable", memory.trimmable);
+  io("pymalloc_arenas", memory.pymalloc_arenas);
+  io("pymalloc_resident", memory.pymalloc_resident);
+  io("native_blocks", memory.native_blocks);
+  io("damaged", memory.damaged);
+  io("parts_ms", memory.parts_ms);
+  io("parts_cpu_ms", memory.parts_cpu_ms);
 }
 
 template <typename Io, typename Core>
@@ -120,6 +129,16 @@ class FieldWriter {
     }
     json_.end_array();
   }
+  void operator()(std::string_view name, const std::vector<MemoryPart>& values) {
+    json_.key(name).begin_array();
+    for (const MemoryPart& value : values) {
+      json_.begin_object();
+      (*this)("name", value.name);
+      (*this)("bytes", value.bytes);
+      json_.end_object();
+    }
+    json_.end_array();
+  }
   void operator()(std::string_view name, const std::vector<Suspect>& values) {
     json_.key(name).begin_array();
     for (const Suspect& value : values) {
@@ -157,6 +176,11 @@ class FieldReader {
       values.push_back({.name = item["name"].text(),
                         .count = item["count"].unsigned_number(),
                         .bytes = item["bytes"].unsigned_number()});
+    }
+  }
+  void operator()(std::string_view name, std::vector<MemoryPart>& values) {
+    for (const JsonValue& item : json_[name].items()) {
+      values.push_back({.name = item["name"].text(), .bytes = item["bytes"].unsigned_number()});
     }
   }
   void operator()(std::string_view name, std::vector<Suspect>& values) {

@@ -87,7 +87,7 @@ std::vector<std::uint64_t> HeapWalk::begin() {
   for (const PlannedRoot& root : plan_.roots) seeds.push_back(root.address);
   for (const PlannedRoot& root : plan_.late_roots) seeds.push_back(root.address);
   const auto edge = [](std::uint64_t target, EdgeKind kind) {
-    return target | static_cast<std::uint64_t>(kind) << kEdgeKindShift;
+    return (target & kEdgeAddressMask) | static_cast<std::uint64_t>(kind) << kEdgeKindShift;
   };
   for (const PlannedThread& thread : plan_.threads) {
     std::vector<std::uint64_t> edges;
@@ -102,7 +102,7 @@ std::vector<std::uint64_t> HeapWalk::begin() {
     const auto targets = host_->add_synthetic(thread.state, kThreadTypeId, edges);
     const bool frames_are_objects = plan_.layout->frame.size == 0;
     std::copy_if(targets.begin(), targets.end(), std::back_inserter(seeds), [&](std::uint64_t target) {
-      return frames_are_objects || std::find(thread.frames.begin(), thread.frames.end(), target) == thread.frames.end();
+      return frames_are_objects || !std::binary_search(running_frames_.begin(), running_frames_.end(), target);
     });
   }
   return seeds;
@@ -127,6 +127,7 @@ bool HeapWalk::walk_in_child() {
       const auto ranges = orphan_ranges(frozen_.child()->pid(), frozen_.map());
       walker->find_orphans(ranges);
     }
+    result_.unreadable = walker->dropped();
   } catch (const Error& error) {
     if (error.code() != ExitCode::kInternal && !frozen_.facts().partial && options_.cancelled && options_.cancelled())
       throw;
@@ -181,7 +182,7 @@ void HeapWalk::finish() {
   count_orphans();
   name_blamed();
   if (options_.keep_edges) read_values();
-  result_.unreadable += host_->unreadable() + host_->builder().rejected();
+  result_.unreadable += host_->unreadable() + host_->scan().cut_short() + host_->builder().rejected();
   result_.skipped = host_->skipped();
 }
 

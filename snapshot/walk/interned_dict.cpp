@@ -26,7 +26,10 @@ AddressRange data_around(const MemoryMap& map, std::uint64_t address) {
     if (mapping.begin != range.end) range = {mapping.begin, mapping.begin};
     range.end = mapping.end;
   }
-  return range.begin <= address && address < range.end ? range : AddressRange{0, 0};
+  if (address < range.begin || address >= range.end) return {0, 0};
+  // A forged image may be of any size.
+  if (address - range.begin > kMaxData) range.begin = (address - kMaxData) & ~7ull;
+  return {range.begin, std::min(range.end, address + kMaxData)};
 }
 
 bool holds_its_keys(const ObjectReader& reader, std::uint64_t dict, std::size_t* budget) {

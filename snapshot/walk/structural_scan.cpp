@@ -10,6 +10,18 @@
 
 namespace memsnap {
 
+namespace {
+
+// A forged size over a mapping of terabytes ends here, not where the mapping ends; and when many objects claim the same
+// memory, all of them together are allowed so much, then each little.
+constexpr std::uint64_t kMaxReads = 1ull << 28;  // of one object
+constexpr std::uint64_t kMaxReadsOfAll = 1ull << 33;
+constexpr std::uint64_t kFewReads = 1u << 12;
+
+bool addressable(std::uint64_t target) { return target != 0 && (target & 7) == 0 && target >> 47 == 0; }
+
+}  // namespace
+
 bool plausible_reference_count(std::uint64_t count, const HeapLayout& layout) {
   if ((count & 0xffffffff) == 0 || count >> 63 != 0) return false;
   if (count >> 32 == 0) return true;
@@ -20,9 +32,12 @@ bool plausible_reference_count(std::uint64_t count, const HeapLayout& layout) {
 
 struct StructuralScan::Memory {
   const ProcessMemory& source;
+  mutable std::uint64_t reads_left;
 
   template <class T>
   bool read(std::uint64_t address, T* out) const {
+    if (reads_left == 0) return false;
+    --reads_left;
     const auto value = source.try_read<T>(address);
     if (value) *out = *value;
     return value.has_value();
@@ -58,48 +73,46 @@ class StructuralScan::Sink {
     return scan_.memory_.try_read<std::uint64_t>(object + scan_.layout_.object.ob_type) == scan_.code_type_;
   }
   bool is_frame(std::uint64_t address) const {
-    if (!scan_.is_object(address)) return false;
-    const auto type = scan_.memory_.try_read<std::uint64_t>(address + scan_.layout_.object.ob_type);
-    return type && scan_.types_.resolve(*type).kind == TypeKind::kFrame;
+    return scan_.is_object(address) && scan_.type_of(address).kind == TypeKind::kFrame;
   }
   bool is_plausible(std::uint64_t address) const { return scan_.is_object(address); }
 
  private:
-  static bool addressable(std::uint64_t target) { return target != 0 && (target & 7) == 0 && target >> 47 == 0; }
-
   StructuralScan& scan_;
   std::vector<std::uint64_t>& stream_;
   std::vector<std::uint64_t>& targets_;
 };
 
+const TypeRecord& StructuralScan::type_of(std::uint64_t object) {
+  const auto address = memory_.try_read<std::uint64_t>(object + layout_.object.ob_type);
+  return types_.resolve(address && addressable(*address) ? *address : 0);  // no type is at 0
+}
+
 bool StructuralScan::is_object(std::uint64_t address) {
-  if (address == 0 || (address & 7) != 0 || address >> 47 != 0) return false;
+  if (!addressable(address)) return false;
   const auto count = memory_.try_read<std::uint64_t>(address);
   if (!count || !plausible_reference_count(*count, layout_)) return false;
   // A table of types in C, not an object whose first field is its count.
-  if (*count > 0xffff && (*count & 7) == 0 && types_.resolve(*count).kind != TypeKind::kNotAType) return false;
-  const auto type = memory_.try_read<std::uint64_t>(address + layout_.object.ob_type);
-  if (!type || *type == 0 || (*type & 7) != 0 || *type >> 47 != 0) return false;
-  return types_.resolve(*type).kind != TypeKind::kNotAType;
+  if (*count > 0xffff && addressable(*count) && types_.resolve(*count).kind != TypeKind::kNotAType) return false;
+  return type_of(address).kind != TypeKind::kNotAType;
 }
 
 std::optional<std::uint64_t> StructuralScan::size_of(std::uint64_t object) {
-  const auto address = memory_.try_read<std::uint64_t>(object + layout_.object.ob_type);
-  if (!address) return std::nullopt;
-  const TypeRecord type = types_.resolve(*address);
-  if (type.kind == TypeKind::kNotAType) return std::nullopt;
+  const TypeRecord type = type_of(object);
+  if (!addressable(object) || type.kind == TypeKind::kNotAType) return std::nullopt;
   std::uint64_t size = 0;
-  const bool known = walker::object_size(Memory{memory_}, layout_, type, object, &size) && size <= largest_;
+  const Memory memory{memory_, kMaxReads};
+  const bool known = walker::object_size(memory, layout_, type, object, &size) && size <= largest_;
   return known ? size : type.basic_size;
 }
 
 bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector<std::uint64_t>& stream,
                           std::vector<std::uint64_t>& targets) {
-  const auto type_address = memory_.try_read<std::uint64_t>(object + layout_.object.ob_type);
-  if (!type_address || *type_address == 0 || (*type_address & 7) != 0) return false;
-  const TypeRecord type = types_.resolve(*type_address);
+  if (!addressable(object)) return false;
+  const TypeRecord type = type_of(object);
   if (type.kind == TypeKind::kNotAType) return false;
-  const Memory memory{memory_};
+  const std::uint64_t allowed = reads_ < kMaxReadsOfAll ? kMaxReads : kFewReads;
+  const Memory memory{memory_, allowed};
   std::uint64_t size = 0;
   if (!walker::object_size(memory, layout_, type, object, &size) || size > largest_) size = type.basic_size;
   if ((type.flags & kTypeHasGc) != 0 && memory_.try_read<std::uint64_t>(object - 16).value_or(0) != 0) {
@@ -119,6 +132,8 @@ bool StructuralScan::scan(std::uint64_t object, std::uint32_t flags, std::vector
   // tp_traverse does not run here.
   UntraversedScan<Memory, Sink>(memory, layout_, sink).scan(scanned, object);
   stream.push_back(0);
+  reads_ += allowed - memory.reads_left;
+  if (memory.reads_left == 0) ++cut_short_;
   return true;
 }
 
@@ -130,12 +145,12 @@ StringId StructuralScan::name_of_offset(std::uint64_t offset) {
 
 void StructuralScan::scan_frame(std::uint64_t frame, std::uint32_t type_id, std::vector<std::uint64_t>& stream,
                                 std::vector<std::uint64_t>& targets) {
-  const Memory memory{memory_};
+  const Memory memory{memory_, kMaxReads};
   stream.push_back(frame);
   stream.push_back(0);
   stream.push_back(static_cast<std::uint64_t>(type_id) << 32 | kObjectSynthetic);
   Sink sink(*this, stream, targets);
-  walker::ObjectScan<Memory, Sink>(memory, layout_, nullptr, sink).scan_interpreter_frame(frame);
+  walker::ObjectScan<Memory, Sink>(memory, layout_, nullptr, sink).scan_frame(frame);
   stream.push_back(0);
 }
 

@@ -38,6 +38,8 @@ class StructuralScan {
   void set_largest(std::uint64_t size) { largest_ = size; }
   // Does this address hold an object of a known or verifiable type with a plausible reference count?
   bool is_object(std::uint64_t address);
+  // How many objects claimed more parts than are looked at.
+  std::uint64_t cut_short() const { return cut_short_; }
   // As object_size.h says; empty when its type cannot be resolved.
   std::optional<std::uint64_t> size_of(std::uint64_t object);
 
@@ -45,6 +47,8 @@ class StructuralScan {
   class Sink;
   struct Memory;
   StringId name_of_offset(std::uint64_t offset);
+  const TypeRecord& type_of(std::uint64_t object);  // kind kNotAType when it cannot be read or is none
+
   const ProcessMemory& memory_;
   const HeapLayout& layout_;
   TypeTable& types_;
@@ -53,6 +57,8 @@ class StructuralScan {
   std::span<const std::uint64_t> running_frames_;
   std::uint64_t largest_ = ~0ull;
   std::unordered_map<std::uint64_t, StringId> offset_names_;  // "field+24": not known to be a reference
+  std::uint64_t reads_ = 0;
+  std::uint64_t cut_short_ = 0;
 };
 
 // A live object's count is small, or one of the immortal marks of 3.12 (2^32 - 1) and 3.14 (flags in the upper half).

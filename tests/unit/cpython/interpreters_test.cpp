@@ -96,6 +96,29 @@ TEST(Interpreters, CirclesEndAndAreReported) {
   EXPECT_EQ(list.interpreters[0].threads.size(), 1u);
 }
 
+TEST(Interpreters, ThatShareOneListOfThreadsHaveNoMoreThanOneMayHave) {
+  constexpr std::uint64_t kCount = 4000;
+  Target target(0x030b07f0);
+  const HeapLayout& layout = target.python.layout;
+  const std::uint64_t threads = 0x20000000;
+  target.memory.map(threads, kCount * 64 + layout.thread.size);
+  for (std::uint64_t i = 0; i + 1 < kCount; ++i)
+    target.memory.put(threads + 64 * i + layout.thread.next, threads + 64 * (i + 1));
+  const std::uint64_t interpreters = 0x40000000;
+  target.memory.map(interpreters, 300 * 64 + layout.interpreter.size);
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    target.memory.put(interpreters + 64 * i + layout.interpreter.next, i < 299 ? interpreters + 64 * (i + 1) : 0);
+    target.memory.put(interpreters + 64 * i + layout.interpreter.threads_head, threads);
+  }
+
+  const InterpreterList list = target.read(interpreters);
+
+  std::size_t total = 0;
+  for (const InterpreterState& interpreter : list.interpreters) total += interpreter.threads.size();
+  EXPECT_LE(total, 1'000'000u);
+  EXPECT_FALSE(list.complete);
+}
+
 TEST(Interpreters, AWildPointerLeavesWhatWasReadBefore) {
   Target target(0x030b07f0);
   target.put_interpreter(0, 0xdead0000, 0);

@@ -33,6 +33,16 @@ Snapshot shop_snapshot() {
   header.target.uptime_seconds = 3 * 86400 + 4 * 3600 + 59;
   header.target.threads = 18;
   header.memory = {1406529536, 1390000000, 1360000000, 640678000};
+  header.memory.parts = {{kPartObjects, 640678000},    {kPartPymallocFree, 222298112}, {kPartMallocInUse, 113246208},
+                         {kPartMallocFree, 315621376}, {kPartStacks, 2097152},         {kPartFiles, 101478480},
+                         {kPartShared, 1048576},       {kPartOther, 10061632}};
+  header.memory.allocator = "glibc";
+  header.memory.trimmable = 251658240;
+  header.memory.pymalloc_arenas = 792;
+  header.memory.pymalloc_resident = 830472192;
+  header.memory.native_blocks = 90210;
+  header.memory.parts_ms = 81.5;
+  header.memory.parts_cpu_ms = 80.25;
   header.method = "freeze";
   header.pause_ms = 9.8;
   header.walk_ms = 612.5;

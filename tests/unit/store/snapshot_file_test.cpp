@@ -112,6 +112,9 @@ SnapshotHeader full_header() {
                    .uptime_seconds = 0.1,
                    .threads = 18};
   header.memory = {.rss = 1, .pss = 2, .uss = 3, .python_objects = 4};
+  header.memory.parts = {{kPartObjects, 5}, {kPartOther, 6}};
+  header.memory.allocator = "jemalloc";
+  header.memory.trimmable = 7;
   header.method = "freeze";
   header.consistent = false;
   header.target_ended = true;
@@ -189,6 +192,10 @@ TEST_F(SnapshotFile, GivesBackTheHeaderByteForByte) {
   EXPECT_EQ(header.target.command_line, std::string("python3\0x", 9));
   EXPECT_EQ(header.target.uptime_seconds, 0.1);
   EXPECT_EQ(header.memory.python_objects, 4u);
+  EXPECT_EQ(header.memory.part(kPartObjects), 5u);
+  EXPECT_EQ(header.memory.part(kPartOther), 6u);
+  EXPECT_EQ(header.memory.allocator, "jemalloc");
+  EXPECT_EQ(header.memory.trimmable, 7u);
   EXPECT_FALSE(header.consistent);
   EXPECT_TRUE(header.target_ended);
   EXPECT_EQ(header.skipped_types.at(0).bytes, 5u);

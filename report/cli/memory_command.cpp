@@ -1,0 +1,104 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <string>
+#include <utility>
+
+#include "attach/memory_map.h"
+#include "report/cli/capture.h"
+#include "report/cli/commands.h"
+#include "report/cli/option_values.h"
+#include "report/cli/processes.h"
+#include "report/cli/run_targets.h"
+#include "report/cli/value_types.h"
+#include "report/memory_report.h"
+#include "snapshot/session/take_snapshot.h"
+
+namespace memsnap {
+namespace {
+
+MemoryMetric metric_of(const Invocation& invocation) {
+  constexpr std::array<std::pair<const char*, MemoryMetric>, 6> kMetrics{{{"rss", MemoryMetric::kRss},
+                                                                          {"pss", MemoryMetric::kPss},
+                                                                          {"uss", MemoryMetric::kUss},
+                                                                          {"pyobj", MemoryMetric::kObjects},
+                                                                          {"heap", MemoryMetric::kHeap},
+                                                                          {"all", MemoryMetric::kAll}}};
+  const std::string word = option_value<std::string>(invocation.options, "metric").value_or("rss");
+  for (const auto& [name, metric] : kMetrics) {
+    if (word == name) return metric;
+  }
+  return MemoryMetric::kRss;
+}
+
+// RSS, PSS and USS are the kernel's figures: the process is not stopped for them, and may be any program.
+SnapshotHeader kernel_figures(const Candidate& target) {
+  SnapshotHeader header;
+  header.target.pid = target.pid;
+  const MemoryUse use = read_memory_use(target.pid);
+  header.memory.rss = use.rss;
+  header.memory.pss = use.pss;
+  header.memory.uss = use.uss;
+  return header;
+}
+
+ExitCode run_memory(const Invocation& invocation) {
+  const Selector selector = read_selector(invocation.options, invocation.arguments);
+  if (is_empty(selector)) {
+    throw Error(ExitCode::kUsage, "which process?", "memsnap memory PID; memsnap ps lists the Python processes");
+  }
+  if (selector.several == Several::kEach && invocation.output.format() == Format::kJson) {
+    throw Error(ExitCode::kUsage, "--json is one document: --each needs --jsonl", "");
+  }
+  const MemoryMetric metric = metric_of(invocation);
+  const FreezeOptions freeze = freeze_options(invocation.options);
+  return for_each_target(invocation, find_targets(selector), [&](const Candidate& target) {
+    SnapshotResult result;
+    if (metric == MemoryMetric::kRss || metric == MemoryMetric::kPss || metric == MemoryMetric::kUss) {
+      result.snapshot.header = kernel_figures(target);
+    } else {
+      SnapshotRequest request;
+      request.pid = target.pid;
+      request.freeze = freeze;
+      request.kind = SnapshotKind::kTypes;
+      request.strings = StringsPolicy::kNone;
+      request.cancelled = invocation.cancelled;
+      result = take_snapshot(request, invocation.log);
+    }
+    const Report report = make_memory(result.snapshot.header, metric);
+    if (invocation.output.format() == Format::kJsonLines) {
+      invocation.output.write_line(report);
+    } else {
+      invocation.output.write(report);
+    }
+    return verdict(result.left_behind, invocation.log);
+  });
+}
+
+}  // namespace
+
+Command memory_command() {
+  Command command;
+  command.name = "memory";
+  command.summary = "how much memory a process has, and where its RSS is";
+  command.arguments = "PID | SELECTOR";
+  command.description =
+      "Prints, and records nothing. rss (default), pss and uss are the kernel's figures, for which nothing is stopped. "
+      "pyobj is the size of all live objects; heap what the allocators hold; all accounts for every resident page: "
+      "Python objects with the blocks they own, pymalloc's free blocks, malloc in use and free (by its own chunks), "
+      "stacks, files, shared memory, and the rest. These freeze the process for milliseconds, as snapshot does.";
+  auto add = command.options.add_options();
+  add("metric", one_of("metric", {"rss", "pss", "uss", "pyobj", "heap", "all"}), "which figure; default rss");
+  add_selector_options(command.options, true);
+  add_freeze_options(command.options);
+  command.examples = {{"memsnap memory 4242 --units bytes", "RSS, as a number alone"},
+                      {"memsnap memory 4242 --metric all", "where it is, and what would return some"},
+                      {"memsnap memory 4242 --metric all --json", "for a script"}};
+  command.exit_codes = capture_codes();
+  command.tabular = true;
+  command.touches_process = true;
+  command.run = run_memory;
+  return command;
+}
+
+}  // namespace memsnap

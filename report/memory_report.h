@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/report.h"
+#include "snapshot/model/snapshot.h"
+
+namespace memsnap {
+
+// RSS as a sum: the line above a summary. Only where the parts were measured.
+Line memory_sum(const MemoryTotals& memory);
+
+// What would return memory to the system, or why a part cannot be told apart; one sentence each.
+std::vector<Line> memory_advice(const MemoryTotals& memory);
+
+enum class MemoryMetric : std::uint8_t { kRss, kPss, kUss, kObjects, kHeap, kAll };
+
+// memsnap.memory/1: one figure, or all the parts. `header` needs target, memory, bytes and objects only.
+Report make_memory(const SnapshotHeader& header, MemoryMetric metric);
+
+}  // namespace memsnap

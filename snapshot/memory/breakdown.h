@@ -1,0 +1,23 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <vector>
+
+#include "attach/elf_image.h"
+#include "attach/frozen_process.h"
+#include "snapshot/cpython/python_process.h"
+#include "snapshot/memory/resident_pages.h"
+#include "snapshot/model/snapshot.h"
+
+namespace memsnap {
+
+// Accounts for the RSS of a process: each byte of a resident page belongs to one part. `graph` has the objects of the
+// walk, `resident` the pages of the process itself at the freeze. Fills parts, allocator and the other members of
+// MemoryTotals that go with them.
+void account_for_memory(const FrozenProcess& frozen, FrozenChild* child, const PythonProcess& python,
+                        const std::vector<std::unique_ptr<ElfImage>>& images, const HeapGraph& graph,
+                        const ResidentPages& resident, MemoryTotals& totals);
+
+}  // namespace memsnap
