@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "attach/base/file_descriptor.h"
+#include "attach/build_id.h"
 
 namespace memsnap {
 namespace {
@@ -27,30 +28,6 @@ constexpr std::size_t kMaxFileSymbols = 1u << 20;    // of .symtab
 constexpr std::uint64_t kMaxSection = 256ull << 20;  // read from a file, which may be sparse and claim any size
 constexpr std::size_t kMaxName = 256;                // a symbol's name
 constexpr std::size_t kMaxNote = 4096;
-
-std::string hex(const std::byte* bytes, std::size_t size) {
-  std::string text;
-  for (std::size_t i = 0; i < size; ++i) text += fmt::format("{:02x}", static_cast<unsigned>(bytes[i]));
-  return text;
-}
-
-// The descriptor of NT_GNU_BUILD_ID among the notes of one segment.
-std::string build_id_of_notes(std::span<const std::byte> notes) {
-  while (notes.size() >= sizeof(Elf64_Nhdr)) {
-    Elf64_Nhdr header{};
-    std::memcpy(&header, notes.data(), sizeof(header));
-    const std::size_t name = (static_cast<std::size_t>(header.n_namesz) + 3) & ~std::size_t{3};
-    const std::size_t descriptor = (static_cast<std::size_t>(header.n_descsz) + 3) & ~std::size_t{3};
-    const std::size_t total = sizeof(header) + name + descriptor;
-    if (total > notes.size()) return "";
-    if (header.n_type == NT_GNU_BUILD_ID && header.n_namesz == 4 &&
-        std::memcmp(notes.data() + sizeof(header), "GNU", 4) == 0) {
-      return hex(notes.data() + sizeof(header) + name, header.n_descsz);
-    }
-    notes = notes.subspan(total);
-  }
-  return "";
-}
 
 std::uint32_t gnu_hash(std::string_view name) {
   std::uint32_t hash = 5381;
@@ -71,8 +48,8 @@ std::uint32_t system_v_hash(std::string_view name) {
 // The part of an object that lies in the target's memory.
 class LoadedImage final : public ElfImage {
  public:
-  LoadedImage(pid_t pid, Mapping first, const ProcessMemory& memory)
-      : pid_(pid), first_(std::move(first)), memory_(memory) {}
+  LoadedImage(std::shared_ptr<const ImageFiles> files, Mapping first, const ProcessMemory& memory)
+      : files_(std::move(files)), first_(std::move(first)), memory_(memory) {}
 
   // False for what is no ELF object, and for a file that is only mapped to be read.
   bool parse(const MemoryMap& map) {
@@ -106,7 +83,7 @@ class LoadedImage final : public ElfImage {
   }
 
   FileDescriptor open() const override {
-    FileDescriptor file = open_file();
+    FileDescriptor file = files_->open(first_, build_id_);
     Elf* const elf = file ? open_elf(file.get()) : nullptr;
     const bool is_same = elf != nullptr && file_build_id(elf) == build_id_;
     elf_end(elf);
@@ -261,29 +238,10 @@ class LoadedImage final : public ElfImage {
     return found == file_symbols_.end() ? std::nullopt : std::optional(found->second);
   }
 
-  FileDescriptor open_file() const {
-    const std::array<std::string, 2> paths = {
-        fmt::format("/proc/{}/map_files/{:x}-{:x}", pid_, first_.begin, first_.end),
-        fmt::format("/proc/{}/root{}", pid_, first_.name)};
-    for (const std::string& path : paths) {
-      // Looked at before it is opened: opening a device or a FIFO in whose place the target put its name can have
-      // effects.
-      const FileDescriptor place(::open(path.c_str(), O_PATH | O_CLOEXEC));
-      struct stat status {};
-      if (!place || ::fstat(place.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
-      // What lies at the path by now may be another file; without a build id only the inode can say so.
-      if (build_id_.empty() && &path == &paths.back() && status.st_ino != first_.inode) continue;
-      FileDescriptor file(
-          ::open(fmt::format("/proc/self/fd/{}", place.get()).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-      if (file) return file;
-    }
-    return {};
-  }
-
   // Section addresses and .symtab, only when the file is the one that was loaded.
   void load_file() const {
     if (std::exchange(file_loaded_, true)) return;
-    const FileDescriptor file = open_file();
+    const FileDescriptor file = files_->open(first_, build_id_);
     Elf* const elf = file ? open_elf(file.get()) : nullptr;
     if (elf == nullptr) return;
     std::size_t names = 0;
@@ -350,7 +308,7 @@ class LoadedImage final : public ElfImage {
     }
   }
 
-  pid_t pid_;
+  std::shared_ptr<const ImageFiles> files_;
   Mapping first_;
   const ProcessMemory& memory_;
   bool is_64_bit_ = false;
@@ -367,18 +325,54 @@ class LoadedImage final : public ElfImage {
   mutable std::map<std::string, std::uint64_t, std::less<>> file_symbols_;
 };
 
+// The files of a running process.
+class LiveFiles final : public ImageFiles {
+ public:
+  explicit LiveFiles(pid_t pid) : pid_(pid) {
+    struct stat program {};
+    if (::stat(fmt::format("/proc/{}/exe", pid).c_str(), &program) == 0) program_ = program.st_ino;
+  }
+
+  FileDescriptor open(const Mapping& first, const std::string& build_id) const override {
+    const std::array<std::string, 2> paths = {fmt::format("/proc/{}/map_files/{:x}-{:x}", pid_, first.begin, first.end),
+                                              fmt::format("/proc/{}/root{}", pid_, first.name)};
+    for (const std::string& path : paths) {
+      struct stat status {};
+      FileDescriptor file = open_regular_file(path, &status);
+      // What lies at the path by now may be another file; without a build id only the inode can say so.
+      if (file && (!build_id.empty() || &path != &paths.back() || status.st_ino == first.inode)) return file;
+    }
+    return {};
+  }
+  bool is_program(const Mapping& first) const override { return program_ != 0 && first.inode == program_; }
+
+ private:
+  pid_t pid_;
+  std::uint64_t program_ = 0;  // inode
+};
+
 }  // namespace
 
+FileDescriptor open_regular_file(const std::string& path, struct stat* status) {
+  // Looked at before it is opened: opening a device or a FIFO in whose place the target put its name can have effects.
+  const FileDescriptor place(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!place || ::fstat(place.get(), status) != 0 || !S_ISREG(status->st_mode)) return {};
+  return FileDescriptor(
+      ::open(fmt::format("/proc/self/fd/{}", place.get()).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+}
+
 std::vector<std::unique_ptr<ElfImage>> loaded_images(pid_t pid, const MemoryMap& map, const ProcessMemory& memory) {
+  return loaded_images(std::make_shared<LiveFiles>(pid), map, memory);
+}
+
+std::vector<std::unique_ptr<ElfImage>> loaded_images(const std::shared_ptr<const ImageFiles>& files,
+                                                     const MemoryMap& map, const ProcessMemory& memory) {
   std::vector<std::unique_ptr<ElfImage>> images;
-  struct stat program {};
-  const bool known = ::stat(fmt::format("/proc/{}/exe", pid).c_str(), &program) == 0;
   for (const Mapping& mapping : map.mappings()) {
     if (mapping.offset != 0 || mapping.inode == 0 || !mapping.readable) continue;
-    auto image = std::make_unique<LoadedImage>(pid, mapping, memory);
+    auto image = std::make_unique<LoadedImage>(files, mapping, memory);
     if (!image->parse(map)) continue;
-    const bool is_program = known && mapping.inode == program.st_ino;
-    images.insert(is_program ? images.begin() : images.end(), std::move(image));
+    images.insert(files->is_program(mapping) ? images.begin() : images.end(), std::move(image));
   }
   return images;
 }

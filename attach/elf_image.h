@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -40,5 +42,19 @@ class ElfImage {
 // All ELF objects in `map`, the main program first. What cannot be parsed is left out. Bounds checked: `memory` is
 // hostile.
 std::vector<std::unique_ptr<ElfImage>> loaded_images(pid_t pid, const MemoryMap& map, const ProcessMemory& memory);
+
+// Where the files of loaded images are: of a running process under /proc, of a core wherever they are found.
+class ImageFiles {
+ public:
+  virtual ~ImageFiles() = default;
+  // The file mapped there; empty when it cannot be had. `build_id` is the image's, empty when it has none.
+  virtual FileDescriptor open(const Mapping& first, const std::string& build_id) const = 0;
+  virtual bool is_program(const Mapping& first) const = 0;
+};
+std::vector<std::unique_ptr<ElfImage>> loaded_images(const std::shared_ptr<const ImageFiles>& files,
+                                                     const MemoryMap& map, const ProcessMemory& memory);
+
+// Empty for what is no regular file, which is not opened at all, and when it cannot be opened.
+FileDescriptor open_regular_file(const std::string& path, struct stat* status);
 
 }  // namespace memsnap

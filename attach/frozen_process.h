@@ -17,7 +17,7 @@
 
 namespace memsnap {
 
-enum class Method { kAuto, kFreeze, kStop, kRead };
+enum class Method { kAuto, kFreeze, kStop, kRead, kCore };  // kCore: no process, a core file
 
 struct FreezeOptions {
   Method method = Method::kAuto;

@@ -30,16 +30,26 @@ void add_target(std::vector<Line>& lines, const TargetInfo& target) {
   add_text(lines, "python", "CPython " + target.python);
 }
 
+void add_objects(std::vector<Line>& lines, const SnapshotHeader& header) {
+  Line objects = row("objects");
+  objects.count(header.objects).text("  ").bytes(header.bytes).text("  references ").count(header.edges);
+  lines.push_back(objects);
+}
+
 void add_measures(std::vector<Line>& lines, const SnapshotHeader& header) {
+  if (header.method == "core") {
+    add_text(lines, "core", header.core.file);
+    add_text(lines, "signal", signal_text(header.core));
+    lines.push_back(row("method").text(fmt::format("core, walked in {:.0f} ms", header.walk_ms)));
+    return add_objects(lines, header);
+  }
   lines.push_back(row("method").text(fmt::format("{}, stopped {:.1f} ms, walked in {:.0f} ms, child {:.0f} ms of CPU",
                                                  header.method, header.pause_ms, header.walk_ms, header.child_cpu_ms)));
   Line memory = row("memory");
   memory.text("RSS ").bytes(header.memory.rss).text("  PSS ").bytes(header.memory.pss);
   memory.text("  USS ").bytes(header.memory.uss);
   lines.push_back(memory);
-  Line objects = row("objects");
-  objects.count(header.objects).text("  ").bytes(header.bytes).text("  references ").count(header.edges);
-  lines.push_back(objects);
+  add_objects(lines, header);
 }
 
 Table parts_table(const std::vector<FilePart>& parts) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstring>
 #include <ctime>
 
 #include "report/memory_report.h"
@@ -41,9 +43,37 @@ FactArray texts(const std::vector<std::string>& lines) {
   return array;
 }
 
+constexpr std::string_view kCore = "core";
+
+std::string held_text(const SnapshotHeader& header) {
+  if (header.method == kCore) return fmt::format("core of {}", utc_time(header.taken_at_ns));
+  return header.method == "read" ? "not stopped" : "stopped " + milliseconds_text(header.pause_ms);
+}
+
+std::string signal_name(int signal) {
+  const char* const name = ::sigabbrev_np(signal);
+  return name == nullptr ? fmt::format("signal {}", signal) : fmt::format("SIG{}", name);
+}
+
+FactObject core_facts(const CoreFacts& core) {
+  return {{"file", {core.file}},
+          {"signal", {std::int64_t{core.signal}}},
+          {"signal_name", core.signal == 0 ? Fact{nullptr} : Fact{signal_name(core.signal)}},
+          {"signal_thread", {std::int64_t{core.signal_thread}}},
+          {"fault_address", {core.fault_address}},
+          {"bytes_cut_off", {core.bytes_cut_off}}};
+}
+
 std::string title_of(const TargetInfo& target) { return target.name.empty() ? target.command_line : target.name; }
 
 }  // namespace
+
+std::string signal_text(const CoreFacts& core) {
+  if (core.signal == 0) return "none: a copy of a running process";
+  std::string text = fmt::format("{} in thread {}", signal_name(core.signal), core.signal_thread);
+  if (core.fault_address != 0) text += fmt::format(" at {:#x}", core.fault_address);
+  return text;
+}
 
 std::string utc_time(std::int64_t ns_since_epoch) {
   const std::time_t seconds = ns_since_epoch / 1'000'000'000;
@@ -76,13 +106,14 @@ std::vector<Line> headline(const SnapshotHeader& header) {
   if (!target.host.empty()) who.text(" @ ").name(target.host);
   who.text(", CPython ").name(target.python);
   if (target.uptime_seconds > 0) who.text(fmt::format(", up {}", duration_text(target.uptime_seconds)));
-  const std::string held = header.method == "read" ? "not stopped" : "stopped " + milliseconds_text(header.pause_ms);
-  who.text(fmt::format("      {}, walked in {}", held, milliseconds_text(header.walk_ms)));
+  who.text(fmt::format("      {}, walked in {}", held_text(header), milliseconds_text(header.walk_ms)));
 
   Line memory;
-  if (header.memory.parts.empty()) memory.text("RSS ").bytes(header.memory.rss).text("  ");
-  memory.text("PSS ").bytes(header.memory.pss).text("  USS ");
-  memory.bytes(header.memory.uss).text("  Python objects ").bytes(header.bytes).text(" in ");
+  if (header.method != kCore) {  // which does not say what was resident
+    if (header.memory.parts.empty()) memory.text("RSS ").bytes(header.memory.rss).text("  ");
+    memory.text("PSS ").bytes(header.memory.pss).text("  USS ").bytes(header.memory.uss).text("  ");
+  }
+  memory.text("Python objects ").bytes(header.bytes).text(" in ");
   memory.count(header.objects).text(header.objects == 1 ? " object" : " objects");
 
   std::vector<Line> lines{who};
@@ -94,6 +125,10 @@ std::vector<Line> headline(const SnapshotHeader& header) {
 
 std::vector<Line> caveats(const SnapshotHeader& header) {
   std::vector<Line> lines;
+  if (header.core.signal != 0) lines.push_back(warning("ended by " + signal_text(header.core)));
+  if (header.core.bytes_cut_off != 0) {
+    lines.push_back(warning("the core was cut off: ").bytes(header.core.bytes_cut_off).text(" of memory are missing"));
+  }
   if (!header.consistent) {
     lines.push_back(warning("read while it ran: the figures are not of one moment"));
   }
@@ -215,27 +250,29 @@ FactObject totals_facts(const SnapshotHeader& header) {
 }
 
 FactObject capture_facts(const SnapshotHeader& header) {
-  return {{"taken_at", {utc_time(header.taken_at_ns)}},
-          {"kind", {kind_name(header.kind)}},
-          {"strings", {strings_name(header.strings, header.strings_prefix)}},
-          {"redacted", {header.redacted}},
-          {"method", {header.method}},
-          {"fallback_reason", {header.fallback_reason}},
-          {"consistent", {header.consistent}},
-          {"partial", {header.partial}},
-          {"during_collection", {header.during_collection}},
-          {"target_ended", {header.target_ended}},
-          {"pause_ms", {header.pause_ms}},
-          {"walk_ms", {header.walk_ms}},
-          {"walk_cpu_ms", {header.walk_cpu_ms}},
-          {"child_cpu_ms", {header.child_cpu_ms}},
-          {"unreadable", {header.unreadable}},
-          {"skipped", {header.skipped}},
-          {"skipped_types", {named_counts(header.skipped_types)}},
-          {"orphans", {header.orphans}},
-          {"orphan_bytes", {header.orphan_bytes}},
-          {"python_sizeof_types", {named_counts(header.python_sizeof_types)}},
-          {"warnings", {texts(header.warnings)}}};
+  FactObject facts = {{"taken_at", {utc_time(header.taken_at_ns)}},
+                      {"kind", {kind_name(header.kind)}},
+                      {"strings", {strings_name(header.strings, header.strings_prefix)}},
+                      {"redacted", {header.redacted}},
+                      {"method", {header.method}},
+                      {"fallback_reason", {header.fallback_reason}},
+                      {"consistent", {header.consistent}},
+                      {"partial", {header.partial}},
+                      {"during_collection", {header.during_collection}},
+                      {"target_ended", {header.target_ended}},
+                      {"pause_ms", {header.pause_ms}},
+                      {"walk_ms", {header.walk_ms}},
+                      {"walk_cpu_ms", {header.walk_cpu_ms}},
+                      {"child_cpu_ms", {header.child_cpu_ms}},
+                      {"unreadable", {header.unreadable}},
+                      {"skipped", {header.skipped}},
+                      {"skipped_types", {named_counts(header.skipped_types)}},
+                      {"orphans", {header.orphans}},
+                      {"orphan_bytes", {header.orphan_bytes}},
+                      {"python_sizeof_types", {named_counts(header.python_sizeof_types)}},
+                      {"warnings", {texts(header.warnings)}}};
+  if (header.method == kCore) facts.push_back({"core", {core_facts(header.core)}});
+  return facts;
 }
 
 Report make_snapshot_report(const SnapshotHeader& header, const std::optional<SavedFile>& file,

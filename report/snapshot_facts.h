@@ -25,6 +25,9 @@ FactObject totals_facts(const SnapshotHeader& header);
 // How it was taken: method, consistent, partial, pause_ms, ... warnings.
 FactObject capture_facts(const SnapshotHeader& header);
 
+// "SIGABRT in thread 4242"; "none" for a core that no signal made.
+std::string signal_text(const CoreFacts& core);
+
 std::string utc_time(std::int64_t ns_since_epoch);  // 2026-11-21T02:15:04Z
 std::string kind_name(SnapshotKind kind);
 std::string strings_name(StringsPolicy policy, std::uint32_t prefix);

@@ -76,7 +76,7 @@ void scan_words(const Scan& scan, const TypeRecord& type, std::uint64_t object) 
   const std::uint64_t weak_list = type.weaklist_offset > 0 ? static_cast<std::uint64_t>(type.weaklist_offset) : 0;
   for (std::uint64_t at = 16; at + 8 <= type.basic_size && at < 4096; at += 8) {
     const std::uint64_t target = scan.word(object + at);
-    if (target != 0 && at != weak_list && scan.sink.is_plausible(target)) scan.sink.edge(target, EdgeKind::kNone);
+    if (target != 0 && at != weak_list && scan.sink.is_plausible(target)) scan.sink.guessed(target, at);
   }
 }
 

@@ -94,6 +94,7 @@ void scan_kind(const Scan& scan, const TypeRecord& type, std::uint64_t object) {
 // Sink:   void edge(std::uint64_t target, EdgeKind kind);
 //         void named(std::uint64_t target, EdgeKind kind, std::uint64_t name);
 //         void unnamed_part();                        what follows may repeat edges named before
+//         void guessed(std::uint64_t target, std::uint64_t offset);   a word at `offset` that points to an object
 //         bool is_running(std::uint64_t frame);       is this interpreter frame on a thread's own stack of calls?
 //         bool is_code(std::uint64_t object);         is this a code object?
 //         bool is_frame(std::uint64_t address);       does it look like the address of a frame object?

@@ -68,6 +68,7 @@ class Walk {
     if (kind != EdgeKind::kWeak) visit(target);
     if (name > 0xffffffff && addressable(name)) visit(name);
   }
+  void guessed(std::uint64_t target, std::uint64_t /*offset*/) { edge(target, EdgeKind::kNone); }
   void unnamed_part() {
     room();
     put(static_cast<std::uint64_t>(WordKind::kTraversed) << kEdgeKindShift);

@@ -14,6 +14,7 @@
 #include "report/cli/value_types.h"
 #include "report/cli/version.h"
 #include "report/text_layout.h"
+#include "snapshot/session/take_core_snapshot.h"
 #include "snapshot/store/snapshot_file.h"
 
 namespace memsnap {
@@ -152,15 +153,42 @@ std::string Capturer::path_for(const Candidate& target) const {
 
 std::string Capturer::plan_path(const Candidate& target) const { return save_ ? path_for(target) : ""; }
 
-Capture Capturer::take(const Candidate& target) const {
+// Empty: nothing is saved.
+std::string Capturer::writable_path_for(const Candidate& target) const {
   const po::variables_map& options = invocation_.options;
-  std::string path;
-  if (save_) {
-    if (options.count("output") == 0) make_private_directory(directory_of_snapshots());
-    path = path_for(target);
-    require_writable(path, force_, option_value<SizeOrPercent>(options, "min-free"));
+  if (!save_) return "";
+  if (options.count("output") == 0) make_private_directory(directory_of_snapshots());
+  std::string path = path_for(target);
+  require_writable(path, force_, option_value<SizeOrPercent>(options, "min-free"));
+  return path;
+}
+
+Capture Capturer::take(const Candidate& target) const {
+  const std::string path = writable_path_for(target);
+  return save(take_snapshot(request_for(target.pid), invocation_.log), path);
+}
+
+Capture Capturer::take_core(const std::string& core) const {
+  for (const char* option : {"method", "wait", "max-pause", "dry-run"}) {
+    const auto found = invocation_.options.find(option);
+    if (found == invocation_.options.end() || found->second.defaulted()) continue;
+    throw Error(ExitCode::kUsage, fmt::format("--{} is for a process that runs, and --core is none", option), "");
   }
-  Capture capture{take_snapshot(request_for(target.pid), invocation_.log), std::nullopt};
+  const CoreFile file(core);
+  const TargetInfo info = describe_target(file);
+  Candidate target;
+  target.pid = info.pid;
+  target.name = info.name;
+  const std::string path = writable_path_for(target);
+  const CoreSearch search{.program = option_value<std::string>(invocation_.options, "exe").value_or(""),
+                          .root = option_value<std::string>(invocation_.options, "sysroot").value_or("")};
+  SnapshotResult result{take_core_snapshot(file, search, request_for(info.pid), invocation_.log), {}};
+  return save(std::move(result), path);
+}
+
+Capture Capturer::save(SnapshotResult result, const std::string& path) const {
+  const po::variables_map& options = invocation_.options;
+  Capture capture{std::move(result), std::nullopt};
   SnapshotHeader& header = capture.result.snapshot.header;
   header.tool_version = version_number();
   if (option_flag(options, "require-complete") && (header.partial || !header.consistent)) {

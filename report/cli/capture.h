@@ -34,12 +34,16 @@ class Capturer {
 
   // Checks the place for the file, takes the snapshot, saves it. Throws Error.
   Capture take(const Candidate& target) const;
+  // The same from a core file. Throws Error kUsage for options that only a process has.
+  Capture take_core(const std::string& core) const;
   bool is_dry_run() const { return dry_run_; }
   std::string plan_path(const Candidate& target) const;  // where the file would go; empty: nowhere
 
  private:
   SnapshotRequest request_for(pid_t pid) const;
   std::string path_for(const Candidate& target) const;
+  std::string writable_path_for(const Candidate& target) const;
+  Capture save(SnapshotResult result, const std::string& path) const;
 
   const Invocation& invocation_;
   bool save_;

@@ -25,8 +25,9 @@ std::string plain_text(const Line& line, Units units) {
 
 // On stderr, so that standard output is the result alone.
 void tell(const Invocation& invocation, const SnapshotHeader& header) {
-  const std::string held =
-      header.method == "read" ? "not stopped" : fmt::format("stopped for {:.1f} ms", header.pause_ms);
+  const std::string held = header.method == "core"   ? "from a core file"
+                           : header.method == "read" ? "not stopped"
+                                                     : fmt::format("stopped for {:.1f} ms", header.pause_ms);
   invocation.log.notice("snapshot_taken", fmt::format("{} {}, CPython {}, {}", header.target.pid, header.target.name,
                                                       header.target.python, held));
   for (const Line& line : caveats(header)) {
@@ -41,8 +42,29 @@ void tell(const Invocation& invocation, const SnapshotHeader& header) {
   }
 }
 
+ExitCode show(const Invocation& invocation, const Capture& capture) {
+  const SnapshotHeader& header = capture.result.snapshot.header;
+  tell(invocation, header);
+  const Report report = make_snapshot_report(header, capture.file, capture.result.left_behind);
+  if (invocation.output.format() == Format::kJsonLines) {
+    invocation.output.write_line(report);
+  } else {
+    invocation.output.write(report);
+  }
+  return verdict(capture, invocation.log);
+}
+
 ExitCode run_snapshot(const Invocation& invocation) {
+  const auto core = option_value<std::string>(invocation.options, "core");
   const Selector selector = read_selector(invocation.options, invocation.arguments);
+  if (core) {
+    if (!is_empty(selector)) throw Error(ExitCode::kUsage, "a process and --core: give one of them", "");
+    return show(invocation, Capturer(invocation, true).take_core(*core));
+  }
+  for (const char* option : {"exe", "sysroot"}) {
+    if (invocation.options.count(option) != 0)
+      throw Error(ExitCode::kUsage, fmt::format("--{} goes with --core", option), "");
+  }
   if (is_empty(selector)) {
     throw Error(ExitCode::kUsage, "which process?", "memsnap snapshot PID; memsnap ps lists the Python processes");
   }
@@ -53,16 +75,7 @@ ExitCode run_snapshot(const Invocation& invocation) {
   const std::vector<Candidate> targets = find_targets(selector);
   return for_each_target(invocation, targets, [&](const Candidate& target) {
     if (capturer.is_dry_run()) return write_plan(invocation, target, capturer.plan_path(target));
-    const Capture capture = capturer.take(target);
-    const SnapshotHeader& header = capture.result.snapshot.header;
-    tell(invocation, header);
-    const Report report = make_snapshot_report(header, capture.file, capture.result.left_behind);
-    if (invocation.output.format() == Format::kJsonLines) {
-      invocation.output.write_line(report);
-    } else {
-      invocation.output.write(report);
-    }
-    return verdict(capture, invocation.log);
+    return show(invocation, capturer.take(target));
   });
 }
 
@@ -72,19 +85,25 @@ Command snapshot_command() {
   Command command;
   command.name = "snapshot";
   command.summary = "take a snapshot of a process and save it";
-  command.arguments = "PID | SELECTOR";
+  command.arguments = "PID | SELECTOR | --core CORE";
   command.description =
       "The process is held for milliseconds, a copy of it is frozen, it runs on, and the copy is walked. Nothing is "
-      "loaded into it.";
+      "loaded into it. A core file of a process that has ended gives the same; the programs and libraries that it "
+      "leaves out are found by build id.";
   auto add = command.options.add_options();
   add("kind", one_of("kind", {"types", "heap"}),
       "heap (default): every object and reference; types: count and size of each type");
+  add("core", po::value<std::string>()->value_name("CORE"), "a core file, by the kernel or by gcore, not a process");
+  add("exe", po::value<std::string>()->value_name("FILE"), "the program of the core");
+  add("sysroot", po::value<std::string>()->value_name("DIR"), "where the files are that the core's process had mapped");
   add_capture_options(command.options);
   command.examples = {{"memsnap snapshot 4242", "every object of process 4242, into the default directory"},
                       {"memsnap snapshot 4242 -o /tmp/%n-%t.msnap --json", "to a file, the result for a script"},
                       {"memsnap snapshot --name 'gunicorn: worker' --each -q --kind types", "all workers, from cron"},
+                      {"memsnap snapshot --core core.4242 --sysroot /mnt/web", "of a process that has ended"},
                       {"memsnap snapshot 4242 --dry-run", "the plan, and whether it would work"}};
   command.exit_codes = capture_codes();
+  command.exit_codes.push_back(ExitCode::kBadFile);
   command.touches_process = true;
   command.run = run_snapshot;
   return command;

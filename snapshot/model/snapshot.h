@@ -70,6 +70,15 @@ struct MemoryTotals {
   double accounted() const;                         // share of RSS that is not kPartOther, 0 to 1
 };
 
+// What a core file says of the process's end. Only with method "core".
+struct CoreFacts {
+  std::string file;
+  std::int32_t signal = 0;          // that ended it; 0: none, as in a copy of a running process
+  std::int32_t signal_thread = 0;   // the thread that got it
+  std::uint64_t fault_address = 0;  // of SIGSEGV and its like; 0: none
+  std::uint64_t bytes_cut_off = 0;
+};
+
 struct NamedCount {
   std::string name;
   std::uint64_t count = 0;
@@ -99,7 +108,7 @@ struct SnapshotHeader {
   bool redacted = false;
   TargetInfo target;
   MemoryTotals memory;
-  std::string method;  // "freeze", "stop", "read"
+  std::string method;  // "freeze", "stop", "read", "core"
   std::string fallback_reason;
   bool consistent = true;
   bool partial = false;
@@ -122,6 +131,7 @@ struct SnapshotHeader {
   std::vector<NamedCount> duplicates;
   std::vector<std::string> warnings;
   std::vector<Suspect> suspects;  // largest first; found when the snapshot was taken
+  CoreFacts core;
 };
 
 struct Snapshot {

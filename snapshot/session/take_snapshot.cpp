@@ -5,8 +5,6 @@
 
 #include <array>
 #include <chrono>
-#include <cstring>
-#include <ctime>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -16,35 +14,19 @@
 #include "attach/cached_memory.h"
 #include "attach/elf_image.h"
 #include "attach/native_symbols.h"
-#include "snapshot/analysis/ownership.h"
-#include "snapshot/analysis/retained.h"
-#include "snapshot/analysis/suspects.h"
-#include "snapshot/analysis/unknown_roots.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/memory/breakdown.h"
 #include "snapshot/memory/resident_pages.h"
 #include "snapshot/session/target_info.h"
+#include "snapshot/session/walked_heap.h"
 #include "snapshot/threads/thread_reader.h"
-#include "snapshot/walk/heap_walker.h"
-#include "snapshot/walk/plan.h"
+#include "snapshot/walk/kept_text.h"
 
 namespace memsnap {
 namespace {
 
-using std::chrono::steady_clock;
-
 constexpr std::size_t kProbeCache = 64u << 20;
 constexpr int kLiveAttempts = 20;
-
-double milliseconds_since(steady_clock::time_point begin) {
-  return std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count();
-}
-
-double own_cpu_ms() {
-  timespec time{};
-  if (::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) != 0) return 0;
-  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
-}
 
 // 16 random bytes that the kernel gave the process at exec, getauxval(3): the same for each snapshot of it, and never
 // stored.
@@ -66,6 +48,8 @@ const char* name_of(Method method) {
       return "stop";
     case Method::kRead:
       return "read";
+    case Method::kCore:
+      return "core";
     default:
       return "auto";
   }
@@ -85,26 +69,22 @@ class Session {
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
-    header().target.python = python.version.text();
-    header().target.python_hex = python.version.hex();
     threads.read(frozen->memory(), python, frozen->facts().held);
     if (request_.native) threads.unwind(frozen->memory(), frozen->map());
-    walk(*frozen, python);
+    std::array<std::uint64_t, 2> hash_key{};
+    if (request_.strings == StringsPolicy::kHash) hash_key = secret_of(request_.pid, frozen->memory());
+    auto late_roots = walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
+    account(*frozen, python);
     result_.left_behind = frozen->release();
     name_threads(threads);
     frozen.reset();
     header().target_ended = !target_.alive();
-    if (request_.kind == SnapshotKind::kHeap) {
-      analyse();
-    } else {
-      keep_types_only();
-    }
+    analyse(result_.snapshot, std::move(late_roots), log_);
     return std::move(result_);
   }
 
  private:
   SnapshotHeader& header() { return result_.snapshot.header; }
-  HeapGraph& graph() { return result_.snapshot.graph; }
 
   void cancel_point() const {
     if (request_.cancelled && request_.cancelled()) throw Error(ExitCode::kGaveUp, "cancelled", "");
@@ -115,10 +95,6 @@ class Session {
     header().taken_at_ns =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
-    header().kind = request_.kind;
-    header().strings = request_.strings;
-    header().strings_prefix = request_.strings_prefix;
-    header().redacted = !request_.redact.empty();
   }
 
   // On the running process, so that what is no supported Python is refused before it is stopped. It changes while it is
@@ -202,80 +178,13 @@ class Session {
     }
   }
 
-  void walk(FrozenProcess& frozen, const PythonProcess& python) {
-    const auto begin = steady_clock::now();
-    const double cpu_begin = own_cpu_ms();
-    const WalkPlan plan = make_plan(frozen.memory(), frozen.map(), python, log_);
-    WalkOptions options;
-    options.keep_edges = request_.kind == SnapshotKind::kHeap;
-    options.texts.policy = request_.strings;
-    options.texts.prefix = request_.strings_prefix;
-    if (request_.strings == StringsPolicy::kHash) options.texts.hash_key = secret_of(request_.pid, frozen.memory());
-    options.redact = request_.redact;
-    options.cancelled = request_.cancelled;
-    WalkResult walked = walk_heap(frozen, plan, options, log_);
-    header().walk_ms = milliseconds_since(begin);
-    header().walk_cpu_ms = own_cpu_ms() - cpu_begin;
-    header().during_collection = plan.during_collection;
-    fill_header(walked);
-    graph() = std::move(walked.graph);
-    account(frozen, python);
-    late_roots_ = std::move(walked.late_roots);
-  }
-
   void account(FrozenProcess& frozen, const PythonProcess& python) {
     if (!resident_) return;
     log_.progress("accounting for resident memory", 0, 0);
-    const auto begin = steady_clock::now();
-    const double cpu_begin = own_cpu_ms();
-    account_for_memory(frozen, frozen.child(), python, images_, graph(), *resident_, header().memory);
-    header().memory.parts_ms = milliseconds_since(begin);
-    header().memory.parts_cpu_ms = own_cpu_ms() - cpu_begin;
-  }
-
-  void fill_header(WalkResult& walked) {
-    header().objects = walked.objects;
-    header().edges = walked.graph.edge_count();
-    header().bytes = walked.bytes;
-    header().memory.python_objects = walked.bytes;
-    header().unreadable = walked.unreadable;
-    header().skipped = walked.skipped;
-    header().orphans = walked.orphans;
-    header().orphan_bytes = walked.orphan_bytes;
-    header().partial = header().partial || walked.partial;
-    header().child_cpu_ms = walked.child_cpu_ms;
-    header().duplicates = std::move(walked.duplicates);
-    header().skipped_types = std::move(walked.skipped_types);
-    header().python_sizeof_types = std::move(walked.python_sizeof_types);
-    for (std::string& warning : walked.warnings) header().warnings.push_back(std::move(warning));
-    if (request_.redact.empty()) return;
-    const Redactor redactor(request_.redact);
-    TargetInfo& target = header().target;
-    target.command_line = redactor.apply(target.command_line);
-    target.name = redactor.apply(target.name);
-  }
-
-  // Roots of last resort, only for what nothing else reaches; then roots for what only C, or nothing, refers to.
-  void analyse() {
-    log_.progress("dominators", 0, 0);
-    const StringId permanent = graph().strings.add("permanent generation");
-    for (NodeIndex node = 0; node < graph().node_count(); ++node) {
-      if ((graph().flags[node] & kNodePermanent) != 0) late_roots_.push_back({RootKind::kPermanent, node, permanent});
-    }
-    Ownership ownership(graph());
-    add_late_roots(graph(), ownership, late_roots_);
-    add_unknown_roots(graph(), ownership);
-    compute_retained(graph(), ownership);
-    header().suspects = find_suspects(graph());
-  }
-
-  void keep_types_only() {
-    HeapGraph types;
-    types.types = std::move(graph().types);
-    types.strings = std::move(graph().strings);
-    for (TypeEntry& type : types.types) type.node = kNoNode;
-    types.edge_begin.assign(1, 0);
-    graph() = std::move(types);
+    const Stopwatch watch;
+    account_for_memory(frozen, frozen.child(), python, images_, result_.snapshot.graph, *resident_, header().memory);
+    header().memory.parts_ms = watch.wall_ms();
+    header().memory.parts_cpu_ms = watch.cpu_ms();
   }
 
   const SnapshotRequest& request_;
@@ -284,7 +193,6 @@ class Session {
   std::optional<ResidentPages> resident_;
   std::vector<std::unique_ptr<ElfImage>> images_;
   SnapshotResult result_;
-  std::vector<Root> late_roots_;
 };
 
 }  // namespace

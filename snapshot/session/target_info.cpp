@@ -42,22 +42,6 @@ std::vector<std::string> arguments_of(pid_t pid) {
 
 std::string base_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
-// The script or module that runs, else the program: "python3 -m shop.web" is shop.web.
-std::string short_name(const std::vector<std::string>& arguments) {
-  if (arguments.empty()) return "";
-  if (base_name(arguments[0]).find("python") == std::string::npos) return base_name(arguments[0]);
-  for (std::size_t i = 1; i < arguments.size(); ++i) {
-    if (arguments[i] == "-m" && i + 1 < arguments.size()) return arguments[i + 1];
-    if (arguments[i] == "-c") return "python -c";
-    if (arguments[i] == "-X" || arguments[i] == "-W") {
-      ++i;
-    } else if (!arguments[i].starts_with("-")) {
-      return base_name(arguments[i]);
-    }
-  }
-  return base_name(arguments[0]);
-}
-
 std::string user_of(pid_t pid) {
   struct stat owner {};
   if (::stat(fmt::format("/proc/{}", pid).c_str(), &owner) < 0) return "";
@@ -94,6 +78,21 @@ double uptime_of(pid_t pid, std::uint64_t* start_time) {
 }
 
 }  // namespace
+
+std::string short_name(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) return "";
+  if (base_name(arguments[0]).find("python") == std::string::npos) return base_name(arguments[0]);
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    if (arguments[i] == "-m" && i + 1 < arguments.size()) return arguments[i + 1];
+    if (arguments[i] == "-c") return "python -c";
+    if (arguments[i] == "-X" || arguments[i] == "-W") {
+      ++i;
+    } else if (!arguments[i].starts_with("-")) {
+      return base_name(arguments[i]);
+    }
+  }
+  return base_name(arguments[0]);
+}
 
 TargetInfo read_target_info(pid_t pid) {
   TargetInfo info;

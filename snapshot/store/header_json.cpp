@@ -82,6 +82,15 @@ void each_memory_field(Io& io, Memory& memory) {
   io("parts_cpu_ms", memory.parts_cpu_ms);
 }
 
+template <typename Io, typename Core>
+void each_core_field(Io& io, Core& core) {
+  io("file", core.file);
+  io("signal", core.signal);
+  io("signal_thread", core.signal_thread);
+  io("fault_address", core.fault_address);
+  io("bytes_cut_off", core.bytes_cut_off);
+}
+
 template <typename Io, typename One>
 void each_suspect_field(Io& io, One& suspect) {
   io("path", suspect.path);
@@ -200,6 +209,11 @@ std::string header_to_json(const SnapshotHeader& header) {
   json.key("memory").begin_object();
   each_memory_field(write, header.memory);
   json.end_object();
+  if (!header.core.file.empty()) {
+    json.key("core").begin_object();
+    each_core_field(write, header.core);
+    json.end_object();
+  }
   json.end_object();
   return json.result();
 }
@@ -219,6 +233,8 @@ std::optional<SnapshotHeader> header_from_json(std::string_view text) {
   each_target_field(read_target, header.target);
   FieldReader read_memory((*json)["memory"]);
   each_memory_field(read_memory, header.memory);
+  FieldReader read_core((*json)["core"]);
+  each_core_field(read_core, header.core);
   return header;
 }
 

@@ -127,8 +127,10 @@ void GraphBuilder::drop_repeated() {
   std::vector<std::uint64_t> sorted;
   std::size_t cursor = 0;
   std::size_t out = traversed_begin_;
-  for (std::size_t i = traversed_begin_; i < edges_.size(); ++i) {
+  std::size_t words = 0;
+  for (std::size_t i = traversed_begin_; i < edges_.size(); i += words) {
     const std::uint64_t target = target_of(edges_[i]);
+    words = words_of(edges_[i]);
     if (cursor < known.size() && known[cursor] == target) {
       ++cursor;
       continue;
@@ -145,7 +147,7 @@ void GraphBuilder::drop_repeated() {
       }
       repeated = std::binary_search(sorted.begin(), sorted.end(), target);
     }
-    if (!repeated) edges_[out++] = edges_[i];
+    for (std::size_t word = 0; word < words && !repeated; ++word) edges_[out++] = edges_[i + word];
   }
   edges_.resize(out);
 }

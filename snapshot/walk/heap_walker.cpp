@@ -154,6 +154,9 @@ void HeapWalk::settle(ChildWalker& walker) {
 }
 
 void HeapWalk::walk_outside() {
+  std::uint64_t memory = 0;
+  for (const Mapping& mapping : frozen_.map().mappings()) memory += mapping.size();
+  host_->scan().set_largest(memory);
   std::vector<std::uint64_t> seeds = begin();
   for (const std::uint64_t head : plan_.gc_heads) {
     for_each_tracked(frozen_.memory(), head, [&](std::uint64_t object) { seeds.push_back(object); });
@@ -162,6 +165,8 @@ void HeapWalk::walk_outside() {
     host_->walk_structurally(std::move(seeds));
     seeds = host_->take_new_static_types();
   }
+  // Of a process that runs on, the remains of what was just freed would be counted.
+  if (options_.find_orphans && frozen_.facts().method == Method::kCore) host_->find_orphans(heap_ranges(frozen_.map()));
 }
 
 void HeapWalk::finish() {

@@ -31,6 +31,14 @@ void add(std::vector<AddressRange>& ranges, std::uint64_t begin, std::uint64_t e
 
 }  // namespace
 
+std::vector<AddressRange> heap_ranges(const MemoryMap& map) {
+  std::vector<AddressRange> ranges;
+  for (const Mapping& mapping : map.mappings()) {
+    if (is_heap(mapping)) add(ranges, mapping.begin, mapping.end);
+  }
+  return ranges;
+}
+
 std::vector<AddressRange> orphan_ranges(pid_t pid, const MemoryMap& map) {
   std::vector<AddressRange> ranges;
   const FileDescriptor pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));

@@ -13,4 +13,7 @@ namespace memsnap {
 // reaches may hide. Pages that were never touched are left out, so that a huge reservation costs nothing.
 std::vector<AddressRange> orphan_ranges(pid_t pid, const MemoryMap& map);
 
+// All of that memory, where nothing says what of it was touched: of a core file, which has only what was.
+std::vector<AddressRange> heap_ranges(const MemoryMap& map);
+
 }  // namespace memsnap

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "attach/process_memory.h"
 #include "inject/protocol/walker_abi.h"
 #include "snapshot/cpython/type_table.h"
+#include "snapshot/model/string_table.h"
 
 namespace memsnap {
 
@@ -16,9 +18,14 @@ namespace memsnap {
 class StructuralScan {
  public:
   // `running_frames`: addresses of the interpreter frames that threads run, ascending; outlives the scan.
-  StructuralScan(const ProcessMemory& memory, const HeapLayout& layout, TypeTable& types, std::uint64_t code_type,
-                 std::span<const std::uint64_t> running_frames)
-      : memory_(memory), layout_(layout), types_(types), code_type_(code_type), running_frames_(running_frames) {}
+  StructuralScan(const ProcessMemory& memory, const HeapLayout& layout, TypeTable& types, StringTable& strings,
+                 std::uint64_t code_type, std::span<const std::uint64_t> running_frames)
+      : memory_(memory),
+        layout_(layout),
+        types_(types),
+        strings_(strings),
+        code_type_(code_type),
+        running_frames_(running_frames) {}
 
   // Appends the object's record to `stream` (walker_abi.h) and what it refers to to `targets`, weak references apart.
   // False when its header cannot be read or its type is none.
@@ -27,6 +34,8 @@ class StructuralScan {
   // The same for what is no Python object: a running call's frame (3.11+).
   void scan_frame(std::uint64_t frame, std::uint32_t type_id, std::vector<std::uint64_t>& stream,
                   std::vector<std::uint64_t>& targets);
+  // No object is larger than all memory: a size above it is a damaged one's, and its type's is taken.
+  void set_largest(std::uint64_t size) { largest_ = size; }
   // Does this address hold an object of a known or verifiable type with a plausible reference count?
   bool is_object(std::uint64_t address);
   // How many objects claimed more parts than are looked at.
@@ -37,13 +46,17 @@ class StructuralScan {
  private:
   class Sink;
   struct Memory;
+  StringId name_of_offset(std::uint64_t offset);
   const TypeRecord& type_of(std::uint64_t object);  // kind kNotAType when it cannot be read or is none
 
   const ProcessMemory& memory_;
   const HeapLayout& layout_;
   TypeTable& types_;
+  StringTable& strings_;
   std::uint64_t code_type_;
   std::span<const std::uint64_t> running_frames_;
+  std::uint64_t largest_ = ~0ull;
+  std::unordered_map<std::uint64_t, StringId> offset_names_;  // "field+24": not known to be a reference
   std::uint64_t reads_ = 0;
   std::uint64_t cut_short_ = 0;
 };

@@ -1,5 +1,6 @@
 #include "snapshot/walk/walk_host.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -8,6 +9,7 @@ namespace {
 
 // Its tp_traverse is not run any more for objects of a type that failed so often: each failure costs a stop.
 constexpr std::uint64_t kFailuresOfAType = 3;
+constexpr std::uint64_t kOrphanPiece = 64u << 10;
 
 }  // namespace
 
@@ -19,7 +21,7 @@ WalkHostState::WalkHostState(const ProcessMemory& memory, const HeapLayout& layo
       layout_(layout),
       types_(memory, layout, strings),
       builder_(keep_edges),
-      scan_(memory, layout, types_, code_type, running_frames),
+      scan_(memory, layout, types_, strings, code_type, running_frames),
       subtype_traverse_(subtype_traverse),
       on_progress_(std::move(on_progress)) {}
 
@@ -130,6 +132,33 @@ void WalkHostState::walk_structurally(std::vector<std::uint64_t> seeds) {
       ++unreadable_;
     }
     if ((++done & 0xffff) == 0) tick(done);
+  }
+}
+
+// On the grid of 16 bytes that every allocator keeps to, as the walker in the child does.
+void WalkHostState::find_orphans_in(std::uint64_t begin, std::span<const std::uint64_t> words,
+                                    const std::unordered_set<std::uint64_t>& types) {
+  for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
+    const std::uint64_t type = words[i + 1];
+    if (type < 4096 || (type & 7) != 0 || type >> 47 != 0 || !plausible_reference_count(words[i], layout_)) continue;
+    const std::uint64_t object = begin + 8 * i;
+    if (!types.contains(type) || builder_.contains(object)) continue;
+    const std::uint64_t word = object | static_cast<std::uint64_t>(WordKind::kOrphan) << kEdgeKindShift;
+    builder_.words({&word, 1});
+  }
+}
+
+void WalkHostState::find_orphans(std::span<const AddressRange> ranges) {
+  std::unordered_set<std::uint64_t> types;
+  for (const ResolvedType& type : types_.types()) types.insert(type.address);
+  std::vector<std::uint64_t> words(kOrphanPiece / 8);
+  std::uint64_t done = 0;
+  for (const AddressRange& range : ranges) {
+    for (std::uint64_t at = range.begin; at < range.end; at += kOrphanPiece) {
+      const std::span piece = std::span(words).first(std::min(kOrphanPiece, range.end - at) / 8);
+      if (memory_.copy(at, std::as_writable_bytes(piece))) find_orphans_in(at, piece, types);
+      if ((++done & 0xff) == 0) tick(builder_.objects());
+    }
   }
 }
 

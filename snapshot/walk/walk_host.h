@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "attach/process_memory.h"
@@ -44,6 +45,8 @@ class WalkHostState final : public WalkHost {
   std::vector<std::uint64_t> add_frame(std::uint64_t frame);
   // The closure over `seeds` without a child.
   void walk_structurally(std::vector<std::uint64_t> seeds);
+  // Tells the builder of what looks like an object of a known type in `ranges` and was not reached.
+  void find_orphans(std::span<const AddressRange> ranges);
   // Static types resolved since the last call: each is an object too.
   std::vector<std::uint64_t> take_new_static_types();
 
@@ -61,6 +64,8 @@ class WalkHostState final : public WalkHost {
 
  private:
   bool is_structural(const TypeRecord& record) const;
+  void find_orphans_in(std::uint64_t begin, std::span<const std::uint64_t> words,
+                       const std::unordered_set<std::uint64_t>& types);
 
   const ProcessMemory& memory_;
   const HeapLayout& layout_;

@@ -50,7 +50,7 @@ class StructuralScanTest : public ::testing::TestWithParam<std::uint32_t> {
   StringTable strings;
   TypeTable types{memory, heap.layout, strings};
   std::uint64_t code_type = heap.make_static_type("code", heap.object, 0, heap.layout.code.size);
-  StructuralScan scanner{memory, heap.layout, types, code_type, {}};
+  StructuralScan scanner{memory, heap.layout, types, strings, code_type, {}};
   std::vector<std::uint64_t> stream;
   std::vector<std::uint64_t> targets;
 };
