@@ -58,6 +58,7 @@ MemoryMap copy_stopped(const ProcessId& target, const FreezeOptions& options, Me
   for (const Mapping& mapping : worth_copying(map)) facts.partial = !image.take(mapping, deadline) || facts.partial;
   facts.threads = static_cast<std::uint32_t>(stopped.stopped().size());
   facts.threads_not_stopped = stopped.not_stopped();
+  facts.held = stopped.held();
   facts.was_stopped = stopped.group_stopped();
   const std::vector<pid_t> changed = stopped.changed();
   stopped.release();  // stragglers too: the kernel lets them go when this thread ends

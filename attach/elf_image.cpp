@@ -73,6 +73,23 @@ class LoadedImage final : public ElfImage {
   bool is_64_bit_x86() const override { return is_64_bit_; }
   const std::vector<Section>& writable_segments() const override { return writable_; }
 
+  Section range() const override {
+    std::uint64_t highest = lowest_address();
+    for (const Elf64_Phdr& program : program_headers_) {
+      if (program.p_type == PT_LOAD && program.p_vaddr + program.p_memsz > highest)
+        highest = program.p_vaddr + program.p_memsz;
+    }
+    return {position_ + lowest_address(), position_ + highest};
+  }
+
+  FileDescriptor open() const override {
+    FileDescriptor file = files_->open(first_, build_id_);
+    Elf* const elf = file ? open_elf(file.get()) : nullptr;
+    const bool is_same = elf != nullptr && file_build_id(elf) == build_id_;
+    elf_end(elf);
+    return is_same ? std::move(file) : FileDescriptor();
+  }
+
   std::optional<std::uint64_t> symbol(std::string_view name) const override {
     if (symbols_ == 0 || strings_ == 0) return file_symbol(name);
     auto found = gnu_table_ != 0 ? find_by_gnu_hash(name) : std::nullopt;
@@ -225,16 +242,24 @@ class LoadedImage final : public ElfImage {
   void load_file() const {
     if (std::exchange(file_loaded_, true)) return;
     const FileDescriptor file = files_->open(first_, build_id_);
-    if (!file || !has_modest_header(file.get()) || elf_version(EV_CURRENT) == EV_NONE) return;
-    // Not mapped: a file cut short meanwhile would be a SIGBUS here.
-    Elf* const elf = elf_begin(file.get(), ELF_C_READ, nullptr);
+    Elf* const elf = file ? open_elf(file.get()) : nullptr;
     if (elf == nullptr) return;
     std::size_t names = 0;
-    if (has_modest_sections(elf) && elf_getshdrstrndx(elf, &names) == 0 && file_build_id(elf) == build_id_) {
+    if (elf_getshdrstrndx(elf, &names) == 0 && file_build_id(elf) == build_id_) {
       for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;)
         read_section(elf, section, names);
     }
     elf_end(elf);
+  }
+
+  // nullptr for what cannot be read with modest means.
+  static Elf* open_elf(int file) {
+    if (!has_modest_header(file) || elf_version(EV_CURRENT) == EV_NONE) return nullptr;
+    // Not mapped: a file cut short meanwhile would be a SIGBUS here.
+    Elf* const elf = elf_begin(file, ELF_C_READ, nullptr);
+    if (elf == nullptr || has_modest_sections(elf)) return elf;
+    elf_end(elf);
+    return nullptr;
   }
 
   // libelf allocates for as many sections as are claimed, and 2^32 can be where the count is not in the header.

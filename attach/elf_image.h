@@ -33,6 +33,10 @@ class ElfImage {
   virtual std::optional<Section> section(std::string_view name) const = 0;  // e.g. ".PyRuntime"; empty when unknown
   // Writable PT_LOAD ranges: .data and .bss, where static types live.
   virtual const std::vector<Section>& writable_segments() const = 0;
+  // All that was loaded of it.
+  virtual Section range() const { return {}; }
+  // The file it was loaded from, when it is still there, has the same build id and is not absurd; else empty.
+  virtual FileDescriptor open() const { return {}; }
 };
 
 // All ELF objects in `map`, the main program first. What cannot be parsed is left out. Bounds checked: `memory` is

@@ -172,6 +172,7 @@ std::unique_ptr<ForkedProcess> fork_off(const ProcessId& target, const FreezeOpt
   facts.method = Method::kFreeze;
   facts.threads = static_cast<std::uint32_t>(stopped.stopped().size());
   facts.threads_not_stopped = stopped.not_stopped();
+  facts.held = stopped.held();
   facts.was_stopped = stopped.group_stopped();
   std::vector<pid_t> stragglers = stopped.release();
   facts.pause = stopped.stopped_for();

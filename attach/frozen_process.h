@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
+#include <sys/user.h>
+
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -22,6 +25,12 @@ struct FreezeOptions {
   std::chrono::milliseconds max_pause{250};  // predicted above it: Error kGaveUp before anything is touched
 };
 
+// A thread as it stood in the stop.
+struct HeldThread {
+  pid_t tid = 0;
+  user_regs_struct registers{};
+};
+
 // How the target was held, for the header of a report and for the JSON.
 struct FreezeFacts {
   Method method = Method::kFreeze;
@@ -32,6 +41,7 @@ struct FreezeFacts {
   std::uint32_t threads_not_stopped = 0;  // in uninterruptible sleep (state D): not stopped, skipped
   bool was_stopped = false;               // group-stopped before (SIGSTOP); left so
   std::string fallback_reason;            // why auto did not freeze; empty when it did
+  std::vector<HeldThread> held;           // those that were stopped, in that stop; empty for kRead
 };
 
 // Why a run of the child came back.

@@ -196,6 +196,12 @@ std::chrono::nanoseconds StoppedProcess::stopped_for() const {
   return (ended_ == TimePoint{} ? steady_clock::now() : ended_) - began_;
 }
 
+std::vector<HeldThread> StoppedProcess::held() const {
+  std::vector<HeldThread> held;
+  for (std::size_t i = 0; i < stopped_.size(); ++i) held.push_back({stopped_[i], saved_[i].general});
+  return held;
+}
+
 std::vector<pid_t> StoppedProcess::changed() const {
   std::vector<pid_t> changed;
   for (std::size_t i = 0; i < stopped_.size(); ++i) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "attach/frozen_process.h"
 #include "attach/process_id.h"
 #include "attach/registers.h"
 
@@ -30,6 +31,8 @@ class StoppedProcess {
   const std::vector<pid_t>& stopped() const { return stopped_; }  // the main thread first when it is among them
   std::uint32_t not_stopped() const { return static_cast<std::uint32_t>(running_.size() + sleeping_.size()); }
   bool group_stopped() const { return group_stopped_; }
+  // Their registers.
+  std::vector<HeldThread> held() const;
   // First INTERRUPT to now, or to the last detach.
   std::chrono::nanoseconds stopped_for() const;
 

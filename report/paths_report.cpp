@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "report/object_value.h"
 #include "report/snapshot_facts.h"
 #include "snapshot/analysis/path_names.h"
 
@@ -13,18 +14,9 @@ namespace {
 
 constexpr int kIndent = 2;
 
-std::string hexadecimal(std::uint64_t address) { return fmt::format("{:#x}", address); }
-
 class Paths {
  public:
   explicit Paths(const HeapGraph& graph) : graph_(graph), names_(graph) {}
-
-  Line describe(NodeIndex node) const {
-    Line line;
-    line.text(hexadecimal(graph_.address[node]) + " ").type(std::string(graph_.type_name(node)));
-    line.text(", ").bytes(graph_.size[node]).text(", retains ").bytes(graph_.retained[node]);
-    return line;
-  }
 
   // The root's name, then one line a reference, each deeper than the one before.
   void add_lines(const Path& path, std::vector<Line>& lines) const {
@@ -70,7 +62,8 @@ Report make_paths(const Snapshot& snapshot, NodeIndex target, const std::vector<
   report.schema = "memsnap.roots/1";
   FactArray all;
   report.headline = headline(snapshot.header);
-  report.headline.push_back(texts.describe(target));
+  Line what;
+  report.headline.push_back(describe_object(what, snapshot.graph, target));
   for (std::size_t i = 0; i < paths.size(); ++i) {
     Line title;
     title.text(fmt::format(" path {} of {} ({} steps{})", i + 1, paths.size(), paths[i].steps.size(),

@@ -61,6 +61,7 @@ THREAD = "PyThreadState"
 INTERPRETER = "PyInterpreterState"
 COLLECTOR = "struct _gc_runtime_state"
 RUNTIME = "_PyRuntimeState"
+GIL = "struct _gil_runtime_state"
 
 # What the installed headers do not say, because the structure is defined in a .c file of the release.
 DICT_KEYS_TO_310 = {"refcnt": 0, "size": 8, "usable": 24, "nentries": 32, "indices": 40}  # Objects/dict-common.h
@@ -208,6 +209,7 @@ LAYOUT = {
                               at(FRAME_OBJECT, "f_stackdepth", since="3.10", until="3.11")),
         "f_localsplus": at(FRAME_OBJECT, "f_localsplus", until="3.11"),
         "f_trace": at(FRAME_OBJECT, "f_trace"), "f_gen": at(FRAME_OBJECT, "f_gen", until="3.11"),
+        "f_lasti": at(FRAME_OBJECT, "f_lasti", until="3.11"),
         **same(FRAME_OBJECT, "f_extra_locals", "f_locals_cache", since="3.13"),
         "f_overwritten_fast_locals": at(FRAME_OBJECT, "f_overwritten_fast_locals", since="3.14"),
         "f_frame": at(FRAME_OBJECT, "f_frame", since="3.11"),
@@ -224,6 +226,7 @@ LAYOUT = {
         "stack_top": either(at(FRAME, "stacktop", since="3.11", until="3.14"), at(FRAME, "stackpointer", since="3.14")),
         "localsplus": at(FRAME, "localsplus", since="3.11"), "owner": at(FRAME, "owner", since="3.11"),
         "instr": either(at(FRAME, "prev_instr", since="3.11", until="3.13"), at(FRAME, "instr_ptr", since="3.13")),
+        "entry": at(FRAME, "is_entry", since="3.11", until="3.12"),
         "stack_form": value(1, since="3.14"), "tag_mask": value("Py_TAG_BITS", since="3.14"),
         "first_c_owner": either(value(255, until="3.12"), value("FRAME_OWNED_BY_CSTACK", since="3.12", until="3.14"),
                                 value("FRAME_OWNED_BY_INTERPRETER", since="3.14")),
@@ -286,6 +289,12 @@ LAYOUT = {
     "runtime": {
         "size": size(RUNTIME), "interpreters_head": at(RUNTIME, "interpreters.head"),
         "interpreters_main": at(RUNTIME, "interpreters.main"), "gc": at(RUNTIME, "gc", until="3.9"),
+    },
+    "gil": {
+        "in_runtime": at(RUNTIME, "ceval.gil", until="3.12"),
+        "in_interpreter": at(INTERPRETER, "ceval.gil", since="3.12"),
+        "current_thread": at(RUNTIME, "gilstate.tstate_current", until="3.12"),
+        "size": size(GIL), **same(GIL, "last_holder", "locked"),
     },
 }
 

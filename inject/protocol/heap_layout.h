@@ -62,13 +62,14 @@ struct HeapLayout {
   } function;
   struct FrameObject {  // PyFrameObject; 0: not in this release
     std::uint16_t size, f_back, f_code, f_builtins, f_globals, f_locals, f_valuestack, f_stack_end, f_localsplus,
-        f_trace, f_gen, f_extra_locals, f_locals_cache, f_overwritten_fast_locals, f_frame, f_frame_data;
+        f_trace, f_gen, f_lasti, f_extra_locals, f_locals_cache, f_overwritten_fast_locals, f_frame, f_frame_data;
     // 0: f_stack_end is the pointer f_stacktop (to 3.9), 1: the int f_stackdepth (3.10), 2: see frame
     std::uint8_t stack_form;
   } frame_object;
   struct Frame {  // _PyInterpreterFrame, 3.11+; all 0 before
     std::uint16_t size, executable, previous, function, globals, builtins, locals, frame_object, stack_top, localsplus,
         owner, instr;
+    std::uint16_t entry;         // 3.11: the C code below it is an evaluation loop of its own; 0: not in this release
     std::uint8_t stack_form;     // 0: stack_top is an int index (to 3.13), 1: a pointer (3.14+)
     std::uint8_t tag_mask;       // bits to clear in a reference (3.14+: stack references are tagged)
     std::uint8_t first_c_owner;  // from this `owner` on the frame is the interpreter's own, without locals; 255: none
@@ -119,6 +120,12 @@ struct HeapLayout {
   struct Runtime {
     std::uint32_t size, interpreters_head, interpreters_main, gc;  // gc: 3.8 only, where the collector is per process
   } runtime;
+  struct Gil {                     // struct _gil_runtime_state, and where it is
+    std::uint32_t in_runtime;      // to 3.11; 0: not there
+    std::uint32_t in_interpreter;  // 3.12+: a pointer to it; 0: not there
+    std::uint32_t current_thread;  // to 3.11, in _PyRuntime: the thread state that runs; 0: not there
+    std::uint16_t size, last_holder, locked;
+  } gil;
 };
 
 }  // namespace memsnap

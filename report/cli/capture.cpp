@@ -77,24 +77,6 @@ const std::vector<ExitCode>& capture_codes() {
   return codes;
 }
 
-void add_capture_options(po::options_description& options) {
-  add_selector_options(options, true);
-  auto add = options.add_options();
-  add("output,o", po::value<std::string>()->value_name("PATTERN"),
-      "file to write: %p pid, %n name, %h host, %t time (UTC), %c container, %k kind; default %n-%p-%t.msnap in "
-      "$MEMSNAP_DIR, else ~/.local/state/memsnap");
-  add("force,f", po::bool_switch(), "replace the file when it exists");
-  add("strings", po::value<std::string>()->value_name("none|names|prefix=N|hash"),
-      "how much is kept of str and bytes values; default names: attribute names and dict keys");
-  add("redact", po::value<std::vector<std::string>>()->value_name("REGEX"),
-      "replace kept text that matches; may be given again");
-  add_freeze_options(options);
-  add("require-complete", po::bool_switch(), "a partial or inconsistent snapshot is not kept: code 7");
-  add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
-      "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");
-  add("dry-run", po::bool_switch(), "say what would be done and what it needs; touch nothing");
-}
-
 void add_freeze_options(po::options_description& options) {
   auto add = options.add_options();
   add("method", one_of("method", {"auto", "freeze", "stop", "read"}),
@@ -112,6 +94,30 @@ FreezeOptions freeze_options(const po::variables_map& options) {
   return freeze;
 }
 
+void add_look_options(po::options_description& options) {
+  auto add = options.add_options();
+  add("strings", po::value<std::string>()->value_name("none|names|prefix=N|hash"),
+      "how much is kept of str and bytes values; default names: attribute names and dict keys");
+  add("redact", po::value<std::vector<std::string>>()->value_name("REGEX"),
+      "replace kept text that matches; may be given again");
+  add_freeze_options(options);
+}
+
+void add_capture_options(po::options_description& options) {
+  add_selector_options(options, true);
+  auto add = options.add_options();
+  add("output,o", po::value<std::string>()->value_name("PATTERN"),
+      "file to write: %p pid, %n name, %h host, %t time (UTC), %c container, %k kind; default %n-%p-%t.msnap in "
+      "$MEMSNAP_DIR, else ~/.local/state/memsnap");
+  add("force,f", po::bool_switch(), "replace the file when it exists");
+  add_look_options(options);
+  add("native", po::bool_switch(), "keep the stacks of C code too, for memsnap threads --native");
+  add("require-complete", po::bool_switch(), "a partial or inconsistent snapshot is not kept: code 7");
+  add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
+      "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");
+  add("dry-run", po::bool_switch(), "say what would be done and what it needs; touch nothing");
+}
+
 Capturer::Capturer(const Invocation& invocation, bool save)
     : invocation_(invocation),
       save_(save),
@@ -120,7 +126,8 @@ Capturer::Capturer(const Invocation& invocation, bool save)
   if (option_value<std::string>(invocation.options, "kind").value_or("heap") == "types") kind_ = SnapshotKind::kTypes;
   const SnapshotRequest checked = request_for(0);
   for (const std::string& expression : checked.redact) check_expression(expression);
-  if (const auto pattern = option_value<std::string>(invocation.options, "output")) expand_name(*pattern, {});
+  const auto pattern = option_value<std::string>(invocation.options, "output");
+  if (save && pattern) expand_name(*pattern, {});
 }
 
 SnapshotRequest Capturer::request_for(pid_t pid) const {
@@ -133,6 +140,7 @@ SnapshotRequest Capturer::request_for(pid_t pid) const {
   request.strings = strings.policy;
   request.strings_prefix = strings.prefix;
   request.redact = option_value<std::vector<std::string>>(options, "redact").value_or(std::vector<std::string>());
+  request.native = option_flag(options, "native");
   request.cancelled = invocation_.cancelled;
   return request;
 }

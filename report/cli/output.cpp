@@ -111,7 +111,10 @@ void Output::write_file(const Report& report, const std::string& path, bool forc
   TextStyle plain = options_.style;
   plain.width = 0;
   plain.color = false;
-  const std::string text = rendered(report, plain);
+  write_text_file(rendered(report, plain), path, force);
+}
+
+void Output::write_text_file(std::string_view text, const std::string& path, bool force) {
   OutputFile file(path, force);
   file.append(std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));  // NOLINT: bytes
   file.commit();

@@ -33,6 +33,7 @@ class Output {
   void write_text(std::string_view text);  // as it is, through the pager too
   // To a file instead, uncut and uncoloured: written beside it and renamed. An existing one is replaced if `force`.
   void write_file(const Report& report, const std::string& path, bool force);
+  static void write_text_file(std::string_view text, const std::string& path, bool force);
 
  private:
   std::string rendered(const Report& report, const TextStyle& style) const;

@@ -29,6 +29,7 @@ enum class Word : std::uint8_t {
   kInterpreterModules,
   kInterpreterSysDict,
   kInterpreterBuiltins,
+  kInterpreterGil,
   kThreadSize,
   kThreadNext,
   kThreadInterpreter,
@@ -86,8 +87,8 @@ constexpr std::array kWords313 = {
     // runtime, interpreter, thread
     Word::kRuntimeSize, Word::kSkip, Word::kRuntimeInterpreters,  //
     Word::kInterpreterSize, Word::kInterpreterId, Word::kInterpreterNext, Word::kInterpreterThreads,
-    Word::kInterpreterGc, Word::kInterpreterModules, Word::kInterpreterSysDict, Word::kInterpreterBuiltins, Word::kSkip,
-    Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip,  //
+    Word::kInterpreterGc, Word::kInterpreterModules, Word::kInterpreterSysDict, Word::kInterpreterBuiltins,
+    Word::kInterpreterGil, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip,  //
     Word::kThreadSize, Word::kSkip, Word::kThreadNext, Word::kThreadInterpreter, Word::kThreadCurrentFrame,
     Word::kThreadId, Word::kThreadNativeId, Word::kSkip, Word::kSkip,
     // frame, code
@@ -110,8 +111,8 @@ constexpr std::array kWords314 = {
     // runtime, interpreter, thread
     Word::kRuntimeSize, Word::kSkip, Word::kRuntimeInterpreters,  //
     Word::kInterpreterSize, Word::kInterpreterId, Word::kInterpreterNext, Word::kInterpreterThreads, Word::kSkip,
-    Word::kInterpreterGc, Word::kInterpreterModules, Word::kInterpreterSysDict, Word::kInterpreterBuiltins, Word::kSkip,
-    Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip,  //
+    Word::kInterpreterGc, Word::kInterpreterModules, Word::kInterpreterSysDict, Word::kInterpreterBuiltins,
+    Word::kInterpreterGil, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip,  //
     Word::kThreadSize, Word::kSkip, Word::kThreadNext, Word::kThreadInterpreter, Word::kThreadCurrentFrame,
     Word::kThreadId, Word::kThreadNativeId, Word::kSkip, Word::kSkip,
     // frame, code
@@ -136,8 +137,8 @@ constexpr std::array kWords315 = {
     // runtime, interpreter, thread, exception stack
     Word::kRuntimeSize, Word::kSkip, Word::kRuntimeInterpreters,  //
     Word::kInterpreterSize, Word::kInterpreterId, Word::kInterpreterNext, Word::kInterpreterThreads, Word::kSkip,
-    Word::kInterpreterGc, Word::kInterpreterModules, Word::kInterpreterSysDict, Word::kInterpreterBuiltins, Word::kSkip,
-    Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip,  //
+    Word::kInterpreterGc, Word::kInterpreterModules, Word::kInterpreterSysDict, Word::kInterpreterBuiltins,
+    Word::kInterpreterGil, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip,  //
     Word::kThreadSize, Word::kSkip, Word::kThreadNext, Word::kThreadInterpreter, Word::kThreadCurrentFrame,
     Word::kThreadBaseFrame, Word::kSkip, Word::kSkip, Word::kThreadId, Word::kThreadNativeId, Word::kSkip, Word::kSkip,
     Word::kSkip, Word::kSkip, Word::kSkip, Word::kSkip,  //
@@ -204,6 +205,8 @@ Place place_in_state(HeapLayout& layout, Word word) {
       return {.wide = &layout.interpreter.sysdict};
     case Word::kInterpreterBuiltins:
       return {.wide = &layout.interpreter.builtins};
+    case Word::kInterpreterGil:
+      return {.wide = &layout.gil.in_interpreter};
     case Word::kGcCollecting:
       return {.narrow = &layout.interpreter.gc_collecting};
     case Word::kThreadSize:

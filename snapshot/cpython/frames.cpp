@@ -26,7 +26,8 @@ std::optional<Step> read_frame_object(const ProcessMemory& memory, const HeapLay
   const auto code = memory.try_read<std::uint64_t>(address + layout.frame_object.f_code);
   const auto back = memory.try_read<std::uint64_t>(address + layout.frame_object.f_back);
   if (!code || !back) return std::nullopt;
-  return Step{.frame = {.address = address, .code = *code, .kind = FrameKind::kFrameObject}, .previous = *back};
+  return Step{.frame = {.address = address, .code = *code, .kind = FrameKind::kFrameObject, .entry = true},
+              .previous = *back};
 }
 
 std::optional<Step> read_interpreter_frame(const ProcessMemory& memory, const HeapLayout& layout,
@@ -38,6 +39,8 @@ std::optional<Step> read_interpreter_frame(const ProcessMemory& memory, const He
   Step step{.frame = {.address = address, .kind = kind_of(layout.frame, *owner)}, .previous = *previous};
   if (step.frame.kind != FrameKind::kInterpreter)
     step.frame.code = *executable & ~static_cast<std::uint64_t>(layout.frame.tag_mask);
+  if (layout.frame.entry != 0)
+    step.frame.entry = memory.try_read<std::uint8_t>(address + layout.frame.entry).value_or(0) != 0;
   return step;
 }
 

@@ -21,6 +21,7 @@ struct RunningFrame {
   std::uint64_t address = 0;  // PyFrameObject (to 3.10) or _PyInterpreterFrame
   std::uint64_t code = 0;     // PyCodeObject; 0 for kInterpreter
   FrameKind kind = FrameKind::kThreadOwned;
+  bool entry = false;  // to 3.11: called from C, by an evaluation loop of its own; later a kInterpreter frame follows
 };
 
 // Calls `visit` for each frame of a thread, the innermost first. False when the chain is damaged, runs in circles or is

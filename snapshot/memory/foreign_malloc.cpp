@@ -28,7 +28,7 @@ bool is_c_library(std::string_view file) {
 
 std::string foreign_malloc(const std::vector<std::unique_ptr<ElfImage>>& images) {
   for (const auto& image : images) {
-    const std::string file = image->path().substr(image->path().find_last_of('/') + 1);
+    std::string file = image->path().substr(image->path().find_last_of('/') + 1);
     if (is_c_library(file) || !image->symbol("malloc") || !image->symbol("free")) continue;
     const auto mark = std::find_if(kMarks.begin(), kMarks.end(), [&](const Mark& one) {
       return image->symbol(one.symbol) || file.find(one.file) != std::string::npos;

@@ -56,12 +56,14 @@ class HeapFinder {
   void walk_main(const MallocArena& arena) {
     const Mapping* const mapping = map_.find(arena.top);
     if (mapping == nullptr) return;
-    Run heap{mapping->begin, mapping->end};
-    for (const Mapping& other : map_.mappings()) {  // ascending: pieces of one heap
-      if (other.begin == heap.end && other.name == mapping->name && is_anonymous(other)) heap.end = other.end;
-    }
-    for (auto other = map_.mappings().rbegin(); other != map_.mappings().rend(); ++other) {
-      if (other->end == heap.begin && other->name == mapping->name && is_anonymous(*other)) heap.begin = other->begin;
+    Run heap;
+    for (const Mapping& piece : map_.mappings()) {  // ascending; flags of a part split a heap into several
+      if (piece.name != mapping->name || !is_anonymous(piece)) continue;
+      if (piece.begin == heap.end) {
+        heap.end = piece.end;
+      } else if (piece.begin <= arena.top) {
+        heap = {piece.begin, piece.end};
+      }
     }
     ChunkWalk walk = walk_chunks(memory_, heap.begin, heap.end, arena.top, true);
     if (walk.complete) return keep(std::move(walk), heap.begin);

@@ -2,11 +2,13 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "snapshot/model/heap_graph.h"
+#include "snapshot/model/thread_stacks.h"
 
 namespace memsnap {
 
@@ -135,6 +137,7 @@ struct SnapshotHeader {
 struct Snapshot {
   SnapshotHeader header;
   HeapGraph graph;  // kTypes: only `types` and `strings` are filled
+  std::optional<ThreadStacks> threads;
 };
 
 }  // namespace memsnap

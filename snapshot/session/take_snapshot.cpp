@@ -13,11 +13,14 @@
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
 #include "attach/elf_image.h"
+#include "attach/native_symbols.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/memory/breakdown.h"
 #include "snapshot/memory/resident_pages.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/session/walked_heap.h"
+#include "snapshot/threads/thread_reader.h"
+#include "snapshot/walk/kept_text.h"
 
 namespace memsnap {
 namespace {
@@ -62,14 +65,18 @@ class Session {
     look_at_pages();
     refuse_what_is_not_python();
     cancel_point();
+    ThreadReader threads(request_.pid, read_tasks(request_.pid));
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
+    threads.read(frozen->memory(), python, frozen->facts().held);
+    if (request_.native) threads.unwind(frozen->memory(), frozen->map());
     std::array<std::uint64_t, 2> hash_key{};
     if (request_.strings == StringsPolicy::kHash) hash_key = secret_of(request_.pid, frozen->memory());
     auto late_roots = walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
     account(*frozen, python);
     result_.left_behind = frozen->release();
+    name_threads(threads);
     frozen.reset();
     header().target_ended = !target_.alive();
     analyse(result_.snapshot, std::move(late_roots), log_);
@@ -131,6 +138,31 @@ class Session {
         if (attempt == kLiveAttempts) throw;
       }
     }
+  }
+
+  // After the release: files are read for it, and the copy costs the target as long as it lives.
+  void name_threads(ThreadReader& threads) {
+    NativeSymbols symbols(images_);
+    threads.name_native(symbols);
+    ThreadStacks& stacks = result_.snapshot.threads.emplace(threads.finish());
+    if (!request_.redact.empty()) redact(stacks);
+  }
+
+  void redact(ThreadStacks& stacks) const {
+    const Redactor redactor(request_.redact);
+    StringTable strings;
+    std::vector<StringId> moved;
+    for (StringId id = 0; id < stacks.strings.size(); ++id)
+      moved.push_back(strings.add(redactor.apply(std::string(stacks.strings.text(id)))));
+    for (ThreadStack& thread : stacks.threads) {
+      thread.name = moved[thread.name];
+      thread.waits = moved[thread.waits];
+    }
+    for (StackFrame& frame : stacks.frames) {
+      frame.function = moved[frame.function];
+      frame.file = moved[frame.file];
+    }
+    stacks.strings = std::move(strings);
   }
 
   void take_over(const FreezeFacts& facts) {

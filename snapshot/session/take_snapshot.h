@@ -21,6 +21,7 @@ struct SnapshotRequest {
   StringsPolicy strings = StringsPolicy::kNames;
   std::uint32_t strings_prefix = 0;  // bytes kept of each text, for StringsPolicy::kPrefix
   std::vector<std::string> redact;   // regular expressions: matching text is replaced
+  bool native = false;               // threads with the frames of C code
   std::function<bool()> cancelled;   // asked between steps; empty: never
 };
 

@@ -23,6 +23,8 @@ enum PartId : std::uint32_t {
   kPartIdRetained = 15,
   kPartIdText = 16,
   kPartIdTextHash = 17,
+  kPartIdThreads = 18,
+  kPartIdThreadTexts = 19,
 };
 
 }  // namespace memsnap

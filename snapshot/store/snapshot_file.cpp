@@ -11,15 +11,17 @@
 #include "snapshot/store/graph_columns.h"
 #include "snapshot/store/header_json.h"
 #include "snapshot/store/parts.h"
+#include "snapshot/store/thread_parts.h"
 
 namespace memsnap {
 namespace {
 
 constexpr std::uint64_t kMaxHeader = 16u << 20;
 
-constexpr std::array<std::string_view, 18> kPartNames{
-    "",      "header",  "type names", "types", "roots",  "string lengths", "string bytes", "type", "size",
-    "flags", "address", "degree",     "label", "target", "dominator",      "retained",     "text", "text hash"};
+constexpr std::array<std::string_view, 20> kPartNames{
+    "",          "header",   "type names", "types",     "roots",   "string lengths", "string bytes",
+    "type",      "size",     "flags",      "address",   "degree",  "label",          "target",
+    "dominator", "retained", "text",       "text hash", "threads", "thread texts"};
 
 SnapshotHeader read_header(ContainerReader& in) {
   for (const PartEntry& part : in.parts()) {
@@ -98,6 +100,7 @@ std::uint64_t save_snapshot(const Snapshot& snapshot, const std::filesystem::pat
     if (!graph.dominator.empty()) write_dominators(out, graph);
     write_texts(out, graph);
   }
+  if (snapshot.threads) write_threads(out, *snapshot.threads);
   return out.finish();
 }
 
@@ -107,6 +110,7 @@ Snapshot load_snapshot(const std::filesystem::path& path, Parts wanted) {
     Snapshot snapshot;
     snapshot.header = read_header(in);
     read_graph(in, with_dependencies(wanted), snapshot.graph);
+    if ((wanted & kPartThreads) != 0 && in.find(kPartIdThreads) != nullptr) snapshot.threads = read_threads(in);
     return snapshot;
   } catch (const std::bad_alloc&) {
     throw Error(ExitCode::kBadFile, fmt::format("{} needs more memory than there is", path.string()),

@@ -19,9 +19,10 @@ inline constexpr Parts kPartStrings = 1u << 4;     // all of graph.strings
 inline constexpr Parts kPartRoots = 1u << 5;       // roots
 inline constexpr Parts kPartTexts = 1u << 6;       // text_node, text, hash_node, text_hash
 inline constexpr Parts kPartDominators = 1u << 7;  // dominator, retained
+inline constexpr Parts kPartThreads = 1u << 8;     // threads, when the file has them
 inline constexpr Parts kPartsTree =
     kPartTypes | kPartNodes | kPartEdges | kPartStrings | kPartRoots | kPartTexts | kPartDominators;
-inline constexpr Parts kPartsAll = kPartsTree | kPartAddresses;
+inline constexpr Parts kPartsAll = kPartsTree | kPartAddresses | kPartThreads;
 
 // Throws Error kBadFile, saying which: not a memsnap file, cut short, damaged (and where), from a newer memsnap.
 // Columns the file does not have (a snapshot of kind `types`) stay empty.

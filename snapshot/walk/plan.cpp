@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "snapshot/cpython/attributes.h"
 #include "snapshot/cpython/frames.h"
 #include "snapshot/cpython/gc_lists.h"
 #include "snapshot/cpython/interpreters.h"
@@ -128,23 +129,15 @@ class Planner {
     }
   }
 
-  // threading._active: thread id to Thread, whose _name is what Python calls it.
+  // What Python calls its threads, by what pthread_self() says in them.
   std::map<std::uint64_t, std::string> thread_names(const InterpreterState& interpreter) const {
     std::map<std::uint64_t, std::string> names;
-    const auto threading = reader_.find(interpreter.modules, "threading");
-    const std::uint64_t dict = threading ? word(*threading + layout_.module.md_dict) : 0;
-    const auto active = dict == 0 ? std::nullopt : reader_.find(dict, "_active");
-    if (!active) return names;
-    reader_.for_each_entry(*active, [&](std::uint64_t key, std::uint64_t thread) {
-      const auto id = reader_.integer(key);
-      const auto name = attribute(thread, "_name");
-      if (id && name) names[static_cast<std::uint64_t>(*id)] = reader_.text(*name, kMaxName).value_or("");
-      return true;
-    });
+    for (const auto& [id, thread] : active_threads(reader_, interpreter)) {
+      if (const auto name = find_attribute(reader_, thread, "_name"))
+        names[id] = reader_.text(*name, kMaxName).value_or("");
+    }
     return names;
   }
-
-  std::optional<std::uint64_t> attribute(std::uint64_t object, std::string_view name) const;
 
   void add_thread(const InterpreterState& interpreter, const ThreadState& state,
                   const std::map<std::uint64_t, std::string>& names) {
@@ -208,36 +201,6 @@ class Planner {
   Log& log_;
   WalkPlan plan_;
 };
-
-// An attribute of a plain instance, wherever its release keeps it.
-std::optional<std::uint64_t> Planner::attribute(std::uint64_t object, std::string_view name) const {
-  const auto type = reader_.type_of(object);
-  if (!type) return std::nullopt;
-  const std::uint64_t keys = word(*type + layout_.type.ht_cached_keys);
-  const std::uint8_t form = layout_.instance.form;
-  std::uint64_t dict = 0;
-  std::uint64_t values = 0;
-  if (form == 0) {
-    dict = word(object + word(*type + layout_.type.tp_dictoffset));
-  } else {
-    const std::uint64_t slot = word(object - 24);
-    dict = form == 12 && (slot & 1) != 0 ? 0 : slot;
-    if (form == 11) values = word(object - 32);
-    if (form == 12 && (slot & 1) != 0) values = slot + 1;
-    if (form == 13) values = object + word(*type + layout_.type.tp_basicsize);
-  }
-  if (dict != 0) {
-    if (const auto found = reader_.find(dict, name)) return found;
-  }
-  if (values == 0 || keys == 0 || layout_.dict.keys_form == 0) return std::nullopt;
-  const std::uint64_t index_bytes = 1ull << (word(keys + layout_.dict.dk_log2_index_bytes) & 0x1f);
-  const std::uint64_t count = word(keys + layout_.dict.dk_nentries);
-  for (std::uint64_t i = 0; i < count && i < kMaxName; ++i) {
-    const std::uint64_t key = word(keys + layout_.dict.keys_header + index_bytes + 16 * i);
-    if (reader_.text_equals(key, name)) return word(values + layout_.dict.values_items + 8 * i);
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 

@@ -87,9 +87,11 @@ class Planted(harness.LiveTest):
         self.assertIsNone(found, "%s: %r" % (what, found and text[max(0, found.start() - 60):found.end() + 20]))
 
     def test_every_format_is_harmless(self):
-        for command in (["summary", self.file, "-n", "0"], ["tree", self.file, "--min", "0"], ["info", self.file], ["ps"]):
+        for command in (["summary", self.file, "-n", "0"], ["tree", self.file, "--min", "0"], ["info", self.file], ["ps"],
+                        ["objects", self.file, "-n", "0"], ["objects", self.file, "-n", "0", "--cycles"],
+                        ["inspect", self.file, "@1", "-n", "0", "--depth", "4"], ["roots", self.file, "--largest"]):
             for option in ([], ["--json"], ["--jsonl"], ["--csv"], ["--ascii"]):
-                if option == ["--csv"] and command[0] == "info":
+                if option == ["--csv"] and command[0] in ("info", "inspect", "roots"):
                     continue
                 result = memsnap(*command, *option)
                 self.assertEqual(0, result.status, str(result))
@@ -97,6 +99,7 @@ class Planted(harness.LiveTest):
                 self.assertEqual("", result.err)
 
     def test_what_was_planted_is_there_and_escaped(self):
+        self.check_harmless(memsnap("roots", self.file, "--largest", "--dot").out, "roots --dot")
         text = memsnap("summary", self.file, "-n", "0").out
         for expected in (r"\x1b[31mred", r"\x1b]8;;http://evil", r"\u202e", r"\x07"):
             self.assertIn(expected, text)

@@ -10,8 +10,8 @@ import unittest
 import harness
 from harness import MEMSNAP, memsnap
 
-COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "summary", "tree", "stats", "roots", "diff", "growth", "info",
-            "help")
+COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "summary", "tree", "stats", "roots", "objects", "inspect", "diff",
+            "growth", "threads", "info", "help")
 USAGE, CANNOT_WRITE, BAD_FILE = 2, 9, 10
 
 

@@ -1,4 +1,4 @@
-# memsnap-test: timeout=1200
+# memsnap-test: once timeout=1200
 """A process whose heap is forged gives a partial snapshot that counts what was unreadable, or a refusal; never a crash or a hang."""
 
 import harness

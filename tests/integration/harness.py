@@ -166,7 +166,7 @@ def fingerprint(pid):
         with contextlib.suppress(OSError):
             found["fds"][fd] = os.readlink("/proc/%d/fd/%s" % (pid, fd))
     for task in os.listdir("/proc/%d/task" % pid):
-        text = pathlib.Path("/proc/%d/task/%s/status" % (pid, task)).read_text()
+        text = pathlib.Path("/proc/%d/task/%s/status" % (pid, task)).read_text(errors="replace")
         wanted = ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt", "TracerPid", "Seccomp", "CapEff", "Uid")
         found["threads"][task] = {line.split(":")[0]: line.split(":")[1].strip() for line in text.splitlines()
                                   if line.split(":")[0] in wanted}

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -62,6 +63,59 @@ class SnapshotFile : public testing::Test {
   std::filesystem::path folder_;
 };
 
+ThreadStacks random_threads(std::uint32_t seed) {
+  std::mt19937 random(seed);
+  const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
+  ThreadStacks stacks;
+  const auto text = [&] { return stacks.strings.add("text " + std::to_string(below(30)) + "\xff\n"); };
+  stacks.gil_held = static_cast<Tristate>(below(3));
+  stacks.gil_holder = static_cast<std::int32_t>(below(1u << 22));
+  stacks.collecting = static_cast<Tristate>(below(3));
+  stacks.has_native = below(2) != 0;
+  stacks.partial = below(2) != 0;
+  stacks.all_wait = below(2) != 0;
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    ThreadStack thread{
+        .tid = static_cast<std::int32_t>(i * 1000), .name = text(), .flags = static_cast<std::uint8_t>(below(128))};
+    thread.wait = static_cast<WaitKind>(below(6));
+    thread.waits = text();
+    thread.owner = static_cast<std::int32_t>(below(1u << 22));
+    thread.wait_seconds = below(2) == 0 ? -1 : below(1u << 30) / 1000.0;
+    thread.interpreter = below(3) - 1;
+    thread.frame_begin = static_cast<std::uint32_t>(stacks.frames.size());
+    thread.frame_count = below(9);
+    for (std::uint32_t j = 0; j < thread.frame_count; ++j) {
+      stacks.frames.push_back({.function = text(),
+                               .file = text(),
+                               .line = static_cast<std::int32_t>(below(1u << 20)),
+                               .native = below(2) != 0,
+                               .address = std::uint64_t{random()} << 20 | random()});
+    }
+    stacks.threads.push_back(thread);
+  }
+  stacks.deadlocks = {{1, 2, 3}, {7}};
+  return stacks;
+}
+
+bool same_threads(const ThreadStacks& a, const ThreadStacks& b) {
+  const auto same_thread = [&](const ThreadStack& x, const ThreadStack& y) {
+    return x.tid == y.tid && a.strings.text(x.name) == b.strings.text(y.name) && x.flags == y.flags &&
+           x.wait == y.wait && a.strings.text(x.waits) == b.strings.text(y.waits) && x.owner == y.owner &&
+           x.wait_seconds == y.wait_seconds && x.interpreter == y.interpreter && x.frame_begin == y.frame_begin &&
+           x.frame_count == y.frame_count;
+  };
+  const auto same_frame = [&](const StackFrame& x, const StackFrame& y) {
+    return a.strings.text(x.function) == b.strings.text(y.function) &&
+           a.strings.text(x.file) == b.strings.text(y.file) && x.line == y.line && x.native == y.native &&
+           x.address == y.address;
+  };
+  return std::equal(a.threads.begin(), a.threads.end(), b.threads.begin(), b.threads.end(), same_thread) &&
+         std::equal(a.frames.begin(), a.frames.end(), b.frames.begin(), b.frames.end(), same_frame) &&
+         a.gil_held == b.gil_held && a.gil_holder == b.gil_holder && a.collecting == b.collecting &&
+         a.has_native == b.has_native && a.partial == b.partial && a.all_wait == b.all_wait &&
+         a.deadlocks == b.deadlocks;
+}
+
 Snapshot random_snapshot(std::uint32_t seed, NodeIndex nodes) {
   std::mt19937 random(seed);
   const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
@@ -89,6 +143,7 @@ Snapshot random_snapshot(std::uint32_t seed, NodeIndex nodes) {
     snapshot.graph.text_hash.push_back(static_cast<std::uint32_t>(random()));
   }
   analyze(snapshot.graph);
+  snapshot.threads = random_threads(seed);
   return snapshot;
 }
 
@@ -318,6 +373,15 @@ TEST_F(SnapshotFile, WithForgedPartsNeverCrashes) {
   EXPECT_GT(refused, 1000);
 }
 
+void expect_safe(const ThreadStacks& stacks) {
+  for (const ThreadStack& thread : stacks.threads) {
+    ASSERT_LE(std::size_t{thread.frame_begin} + thread.frame_count, stacks.frames.size());
+    ASSERT_LE(thread.wait, WaitKind::kThreadEnd);
+    ASSERT_LT(thread.name, stacks.strings.size());
+  }
+  for (const StackFrame& frame : stacks.frames) ASSERT_TRUE(frame.function < stacks.strings.size() && frame.line >= 0);
+}
+
 void expect_safe(const HeapGraph& graph) {
   const std::size_t nodes = graph.node_count();
   ASSERT_EQ(graph.edge_begin.size(), nodes + 1);
@@ -330,6 +394,28 @@ void expect_safe(const HeapGraph& graph) {
   for (const StringId id : graph.text) ASSERT_LT(id, graph.strings.size());
   for (const Root& root : graph.roots) ASSERT_LT(root.node, nodes);
   ASSERT_TRUE(std::is_sorted(graph.address.begin(), graph.address.end()));
+}
+
+TEST_F(SnapshotFile, KeepsWhatThreadsDid) {
+  for (std::uint32_t seed = 0; seed < 30; ++seed) {
+    const Snapshot snapshot = random_snapshot(seed, 5);
+    save_snapshot(snapshot, path(), {.force = true});
+
+    const Snapshot loaded = load_snapshot(path(), kPartThreads);
+
+    ASSERT_TRUE(loaded.threads.has_value());
+    EXPECT_TRUE(same_threads(*snapshot.threads, *loaded.threads)) << seed;
+    EXPECT_FALSE(load_snapshot(path(), kPartTypes).threads.has_value());
+  }
+}
+
+TEST_F(SnapshotFile, WithoutThreadsIsWhole) {
+  Snapshot snapshot = random_snapshot(3, 20);
+  snapshot.threads.reset();
+  save_snapshot(snapshot, path());
+
+  EXPECT_FALSE(load_snapshot(path(), kPartsAll).threads.has_value());
+  EXPECT_TRUE(inspect_snapshot(path()).intact);
 }
 
 // Well-formed containers with wrong content: only the readers' own checks stand between them and the reports.
@@ -362,6 +448,7 @@ TEST_F(SnapshotFile, WithForgedContentIsRefusedOrSafe) {
       continue;
     }
     expect_safe(loaded.graph);
+    if (loaded.threads) expect_safe(*loaded.threads);
     ASSERT_FALSE(HasFatalFailure()) << "round " << round;
     build_containment(loaded.graph, {.depth = 0, .min_percent = 0, .max_children = 0});
     analyze(loaded.graph);
