@@ -43,13 +43,12 @@ std::optional<CodeInfo> CodeReader::read(std::uint64_t code) const {
                   .line_table = read_bytes(*table)};
 }
 
-std::vector<std::uint8_t> CodeReader::read_bytes(std::uint64_t object) const {
-  std::vector<std::uint8_t> bytes;
+std::optional<std::vector<std::uint8_t>> CodeReader::read_bytes(std::uint64_t object) const {
   const auto size = memory_.try_read<std::uint64_t>(object + python_.layout.object.ob_size);
-  if (!size || *size > kMaxLineTable || !reader_.is(object, kFlagBytes)) return bytes;
-  bytes.resize(*size);
+  if (!size || *size > kMaxLineTable || !reader_.is(object, kFlagBytes)) return std::nullopt;
+  std::vector<std::uint8_t> bytes(*size);
   if (!memory_.copy(object + python_.layout.sequence.bytes_data, std::as_writable_bytes(std::span(bytes))))
-    bytes.clear();
+    return std::nullopt;
   return bytes;
 }
 
@@ -67,8 +66,9 @@ std::optional<std::int64_t> CodeReader::position(const RunningFrame& frame) cons
 
 std::optional<std::int32_t> CodeReader::line(const RunningFrame& frame) {
   const CodeInfo* const info = find(frame.code);
-  const auto at = info == nullptr ? std::nullopt : position(frame);
-  return at ? line_of(form_, info->line_table, info->first_line, *at) : std::nullopt;
+  if (info == nullptr || !info->line_table) return std::nullopt;
+  const auto at = position(frame);
+  return at ? line_of(form_, *info->line_table, info->first_line, *at) : std::nullopt;
 }
 
 }  // namespace memsnap

@@ -18,7 +18,7 @@ struct CodeInfo {
   std::string function;  // co_name
   std::string file;      // co_filename
   std::int32_t first_line = 0;
-  std::vector<std::uint8_t> line_table{};
+  std::optional<std::vector<std::uint8_t>> line_table{};  // empty: it could not be read
 };
 
 // Reads code objects, each once, and tells the lines of frames that run them.
@@ -34,7 +34,7 @@ class CodeReader {
 
  private:
   std::optional<CodeInfo> read(std::uint64_t code) const;
-  std::vector<std::uint8_t> read_bytes(std::uint64_t object) const;
+  std::optional<std::vector<std::uint8_t>> read_bytes(std::uint64_t object) const;
   // How many bytes into the code the frame is; negative: before its first instruction.
   std::optional<std::int64_t> position(const RunningFrame& frame) const;
 

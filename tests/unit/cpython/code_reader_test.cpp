@@ -97,7 +97,8 @@ TEST(CodeReader, AForgedLengthCostsNothing) {
   CodeReader code(program.memory, program.python);
 
   ASSERT_NE(code.find(kCode), nullptr);
-  EXPECT_TRUE(code.find(kCode)->line_table.empty());
+  EXPECT_FALSE(code.find(kCode)->line_table.has_value());
+  EXPECT_EQ(code.line(program.frame_at(0)), std::nullopt);
 }
 
 TEST(CodeReader, RandomMemoryDoesNoHarm) {
