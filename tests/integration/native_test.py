@@ -95,7 +95,7 @@ class Native(harness.LiveTest):
                 retained = self.retained_by_type(target.pid)
                 own = sum(size for name, size in retained.items() if name.split(".")[-1] == type_name.split(".")[-1])
                 # One more than was measured is there. Remains of other blocks in memory that was not cleared mislead a
-                # conservative scan: the goal is 90 %, what is seen 85 to 100 % (docs/benchmarks.md).
+                # conservative scan: the goal is 90 % (docs/memory_parts.md).
                 count = {"compressors": 40, "compressors_of_lzma": 2, "databases": 5, "contexts": 3, "parsers": 20, "buffers": 20}[kind]
                 self.assertGreaterEqual(own, 0.75 * took * (count + 1) / count, (kind, took, self.summary["totals"]))
                 native = self.summary["totals"]["native"]

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
+#include <algorithm>
 #include <random>
 #include <set>
 #include <tuple>
@@ -26,7 +26,8 @@ std::set<Edge> edges_of(const HeapGraph& graph) {
 
 // Old nodes at even addresses, new ones at odd: all that is said by address stays as it was.
 TEST(InsertNodes, EverythingIsWhereItsAddressSays) {
-  std::mt19937 random(11);
+  std::mt19937 generator(11);
+  const auto random = [&] { return static_cast<std::uint32_t>(generator()); };
   for (int round = 0; round < 100; ++round) {
     HeapGraph graph;
     const std::uint32_t count = 1 + random() % 30;
@@ -44,8 +45,8 @@ TEST(InsertNodes, EverythingIsWhereItsAddressSays) {
       }
       graph.edge_begin.push_back(static_cast<std::uint32_t>(graph.edge_target.size()));
     }
-    graph.roots = {{RootKind::kModule, static_cast<NodeIndex>(random() % count), 0}};
-    graph.text_node = {static_cast<NodeIndex>(random() % count)};
+    graph.roots = {{RootKind::kModule, random() % count, 0}};
+    graph.text_node = {random() % count};
     graph.types[0].node = random() % count;
     NewNodes nodes;
     nodes.type = 1;
@@ -65,7 +66,7 @@ TEST(InsertNodes, EverythingIsWhereItsAddressSays) {
     nodes.from_new.assign(from_new.begin(), from_new.end());
     for (const auto& [from, to] : from_old) wanted.emplace(graph.address[from], nodes.address[to], 0, 0);
     for (const auto& [from, to] : from_new) wanted.emplace(nodes.address[from], nodes.address[to], 0, 0);
-    std::vector<Root> late{{RootKind::kUnknown, static_cast<NodeIndex>(random() % count), 0}};
+    std::vector<Root> late{{RootKind::kUnknown, random() % count, 0}};
     const std::uint64_t root = graph.address[graph.roots[0].node];
     const std::uint64_t late_root = graph.address[late[0].node];
     const std::uint64_t text = graph.address[graph.text_node[0]];
