@@ -115,11 +115,12 @@ class Inspector {
   }
 
   void add_flags(std::vector<Line>& lines, FactObject& facts) const {
-    constexpr std::array<std::pair<NodeFlag, std::string_view>, 5> kNames{{{kNodeTracked, "tracked"},
+    constexpr std::array<std::pair<NodeFlag, std::string_view>, 6> kNames{{{kNodeTracked, "tracked"},
                                                                            {kNodeSynthetic, "synthetic"},
                                                                            {kNodeStructural, "structural"},
                                                                            {kNodeOrphan, "orphan"},
-                                                                           {kNodePermanent, "permanent"}}};
+                                                                           {kNodePermanent, "permanent"},
+                                                                           {kNodeNative, "native"}}};
     FactArray words;
     Line line = titled("flags");
     for (const auto& [flag, name] : kNames) {

@@ -181,7 +181,7 @@ std::vector<Line> suspect_lines(const SnapshotHeader& header) {
       line.name(suspect.path, Emphasis::kStrong).text("  ").type(suspect.type).text(", retains ");
     }
     line.bytes(suspect.retained);
-    line.text(fmt::format(" ({} %)", percent_text(percent_of(suspect.retained, header.bytes))));
+    line.text(fmt::format(" ({} %)", percent_text(percent_of(suspect.retained, header.bytes + header.native_bytes))));
     if (!suspect.path.empty() && suspect.crowd_count != 0) {
       line.text(": ").count(suspect.crowd_count).text(" x ").type(suspect.crowd_type).text(", ");
       line.bytes(suspect.crowd_retained);
@@ -246,7 +246,14 @@ FactObject memory_facts(const MemoryTotals& memory, bool parts) {
 }
 
 FactObject totals_facts(const SnapshotHeader& header) {
-  return {{"objects", {header.objects}}, {"bytes", {header.bytes}}, {"edges", {header.edges}}};
+  return {{"objects", {header.objects}},
+          {"bytes", {header.bytes}},
+          {"edges", {header.edges}},
+          {"native",
+           {FactObject{{"bytes", {header.native_bytes}},
+                       {"blocks", {header.native_blocks}},
+                       {"unowned_bytes", {header.unowned_bytes}},
+                       {"unowned_blocks", {header.unowned_blocks}}}}}};
 }
 
 FactObject capture_facts(const SnapshotHeader& header) {

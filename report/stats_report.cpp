@@ -23,7 +23,7 @@ struct Histogram {
 Histogram histogram_of(const HeapGraph& graph) {
   Histogram histogram;
   for (NodeIndex node = 0; node < graph.node_count(); ++node) {
-    if ((graph.flags[node] & kNodeSynthetic) != 0) continue;
+    if (!graph.is_object(node)) continue;
     NamedCount& bucket = histogram.buckets[static_cast<std::size_t>(std::bit_width(graph.size[node]))];
     ++bucket.count;
     bucket.bytes += graph.size[node];
@@ -58,7 +58,7 @@ std::vector<NodeIndex> largest_objects(const HeapGraph& graph, std::size_t count
     return graph.size[a] != graph.size[b] ? graph.size[a] > graph.size[b] : a < b;
   };
   for (NodeIndex node = 0; node < graph.node_count() && count != 0; ++node) {
-    if ((graph.flags[node] & kNodeSynthetic) != 0) continue;
+    if (!graph.is_object(node)) continue;
     if (nodes.size() == count && !larger(node, nodes.front())) continue;
     if (nodes.size() == count) {
       std::pop_heap(nodes.begin(), nodes.end(), larger);

@@ -20,6 +20,7 @@ struct TypeRow {
   std::uint64_t count = 0;
   std::uint64_t size = 0;
   std::uint64_t retained = 0;
+  std::uint64_t native = 0;
 
   std::uint64_t mean() const { return count == 0 ? 0 : size / count; }
 };
@@ -28,7 +29,7 @@ std::vector<TypeRow> rows_of(const HeapGraph& graph) {
   std::vector<TypeRow> rows;
   for (const TypeEntry& type : graph.types) {
     if (type.count == 0) continue;
-    rows.push_back({graph.strings.text(type.name), type.count, type.size, type.retained});
+    rows.push_back({graph.strings.text(type.name), type.count, type.size, type.retained, type.native});
   }
   return rows;
 }
@@ -41,6 +42,8 @@ std::uint64_t sort_key(const TypeRow& row, SummarySort sort) {
       return row.count;
     case SummarySort::kRetained:
       return row.retained;
+    case SummarySort::kNative:
+      return row.native;
     case SummarySort::kMean:
       return row.mean();
     case SummarySort::kName:
@@ -66,9 +69,10 @@ Table make_table(const SnapshotHeader& header, bool mean) {
                    {"size_percent", "%", CellKind::kPercent},
                    {"retained", "RETAINED", CellKind::kBytes, !heap},
                    {"retained_percent", "%", CellKind::kPercent, !heap},
+                   {"native", "NATIVE", CellKind::kBytes, header.native_bytes == 0},
                    {"mean", "MEAN", CellKind::kBytes, !mean},
                    {"type", "TYPE", CellKind::kTypeName}};
-  table.machine_columns = {6, 0, 1, 3};
+  table.machine_columns = {7, 0, 1, 3, 5};
   return table;
 }
 
@@ -93,7 +97,7 @@ Report make_summary(const Snapshot& snapshot, const SummaryOptions& options) {
   std::uint64_t hidden_bytes = 0;
   for (const TypeRow& row : rows) {
     const double size_percent = percent_of(row.size, header.bytes);
-    const double retained_percent = percent_of(row.retained, header.bytes);
+    const double retained_percent = percent_of(row.retained, header.bytes + header.native_bytes);
     if ((options.rows != 0 && table.rows.size() >= options.rows) ||
         std::max(size_percent, heap ? retained_percent : 0) < options.min_percent) {
       ++hidden;
@@ -101,10 +105,21 @@ Report make_summary(const Snapshot& snapshot, const SummaryOptions& options) {
       continue;
     }
     table.rows.push_back({row.count, row.size, size_percent, heap ? Cell(row.retained) : Cell(),
-                          heap ? Cell(retained_percent) : Cell(), row.mean(), std::string(row.name)});
+                          heap ? Cell(retained_percent) : Cell(), heap ? Cell(row.native) : Cell(), row.mean(),
+                          std::string(row.name)});
   }
   report.facts.push_back({"types_hidden", {std::uint64_t{hidden}}});
   report.table = std::move(table);
+  if (header.native_bytes != 0) {
+    report.between.push_back(Line()
+                                 .text(" native memory: ")
+                                 .bytes(header.native_bytes)
+                                 .text(" in ")
+                                 .count(header.native_blocks)
+                                 .text(" blocks that objects hold, ")
+                                 .bytes(header.unowned_bytes)
+                                 .text(" that none leads to"));
+  }
   for (Line& line : suspect_lines(header)) report.between.push_back(std::move(line));
   if (hidden != 0) {
     Line line;

@@ -8,7 +8,7 @@
 
 namespace memsnap {
 
-enum class SummarySort : std::uint8_t { kSize, kCount, kRetained, kMean, kName };
+enum class SummarySort : std::uint8_t { kSize, kCount, kRetained, kNative, kMean, kName };
 
 struct SummaryOptions {
   std::size_t rows = 25;   // 0: all

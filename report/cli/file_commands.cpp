@@ -87,11 +87,11 @@ Command summary_command() {
   command.arguments = "[FILE]";
   command.description =
       "Without FILE: the newest snapshot of the default directory ($MEMSNAP_DIR, else ~/.local/state/memsnap).\n"
-      "SIZE is the objects' own, RETAINED what would go with them. Types are module.qualname; the terminal leaves out "
+      "SIZE is the objects' own, RETAINED what would go with them, NATIVE what C code keeps for them. Types are module.qualname; the terminal leaves out "
       "builtins.";
   auto add = command.options.add_options();
   add("by", one_of("by", {"type"}), "what a row is");
-  add("sort", one_of("sort", {"size", "count", "retained", "mean", "name"}), "largest first; default size");
+  add("sort", one_of("sort", {"size", "count", "retained", "native", "mean", "name"}), "largest first; default size");
   add("rows,n", po::value<WholeNumber>()->value_name("ROWS"), "at most so many rows; 0: all; default 25");
   add("min", po::value<Percent>()->value_name("PCT"), "leave out types below PCT of all bytes, own and retained");
   add_report_output_options(command.options);

@@ -54,6 +54,7 @@ Snapshot load_checked(const std::string& path, Parts wanted) {
 SummarySort summary_sort(const std::string& word) {
   if (word == "count") return SummarySort::kCount;
   if (word == "retained") return SummarySort::kRetained;
+  if (word == "native") return SummarySort::kNative;
   if (word == "mean") return SummarySort::kMean;
   return word == "name" ? SummarySort::kName : SummarySort::kSize;
 }

@@ -75,7 +75,7 @@ class Tarjan {
       order_[node] = kFinished;
       if (!several) continue;
       cycles_.number[node] = number;
-      objects += (graph_.flags[node] & kNodeSynthetic) == 0 ? 1u : 0u;
+      objects += graph_.is_object(node) ? 1u : 0u;
     }
     if (several) cycles_.objects.push_back(objects);
   }

@@ -31,8 +31,6 @@ class HashCursor {
   std::size_t next_ = 0;
 };
 
-bool is_object(const HeapGraph& graph, NodeIndex node) { return (graph.flags[node] & kNodeSynthetic) == 0; }
-
 // For each type of a graph the number of its name, the same for both graphs.
 std::vector<std::uint32_t> numbered_names(const HeapGraph& graph, std::map<std::string, std::uint32_t>& numbers) {
   std::vector<std::uint32_t> names;
@@ -61,8 +59,8 @@ void match_objects(const HeapGraph& before, const HeapGraph& after, Gone gone, A
   while (i < old_end || j < new_end) {
     const bool has_old = i < old_end && (j == new_end || before.address[i] <= after.address[j]);
     const bool has_new = j < new_end && (i == old_end || after.address[j] <= before.address[i]);
-    const bool was_object = has_old && is_object(before, i);
-    const bool is_one = has_new && is_object(after, j);
+    const bool was_object = has_old && before.is_object(i);
+    const bool is_one = has_new && after.is_object(j);
     bool same = was_object && is_one && same_type(i, j);
     if (has_old && has_new) {
       const auto old_hash = old_hashes.at(i);

@@ -11,8 +11,6 @@ namespace {
 constexpr std::array<std::string_view, 5> kContainers{"builtins.list", "builtins.tuple", "builtins.dict",
                                                       "builtins.set", "builtins.frozenset"};
 
-bool is_object(const HeapGraph& graph, NodeIndex node) { return (graph.flags[node] & kNodeSynthetic) == 0; }
-
 std::uint32_t item_count(const HeapGraph& graph, NodeIndex node) {
   std::uint32_t count = 0;
   for (const EdgeLabel label : graph.labels(node)) {
@@ -57,7 +55,7 @@ class Lister {
 
  private:
   bool matches(NodeIndex node) const {
-    if (!is_object(graph_, node)) return false;
+    if (!graph_.is_object(node)) return false;
     const std::uint64_t bytes = query_.sort == ObjectSort::kSize ? graph_.size[node] : graph_.retained[node];
     return bytes >= query_.min_bytes && (query_.types.empty() || query_.types.at(graph_.type[node])) &&
            (query_.among == nullptr || query_.among->test(node)) &&
@@ -100,7 +98,7 @@ ObjectList list_objects(const HeapGraph& graph, const ObjectQuery& query) { retu
 NodeIndex object_of_rank(const HeapGraph& graph, std::uint64_t rank) {
   std::vector<NodeIndex> nodes;
   for (NodeIndex node = 0; node < graph.node_count(); ++node) {
-    if (is_object(graph, node)) nodes.push_back(node);
+    if (graph.is_object(node)) nodes.push_back(node);
   }
   if (rank == 0 || rank > nodes.size()) return kNoNode;
   const auto place = nodes.begin() + static_cast<std::ptrdiff_t>(rank - 1);
@@ -116,14 +114,14 @@ std::vector<std::uint64_t> ranks_of(const HeapGraph& graph, std::span<const Node
   std::sort(sorted.begin(), sorted.end(), first);
   std::vector<std::uint64_t> in_gap(sorted.size() + 1);
   for (NodeIndex node = 0; node < graph.node_count() && !sorted.empty(); ++node) {
-    if (!is_object(graph, node) || first(sorted.back(), node)) continue;
+    if (!graph.is_object(node) || first(sorted.back(), node)) continue;
     ++in_gap[static_cast<std::size_t>(std::lower_bound(sorted.begin(), sorted.end(), node, first) - sorted.begin())];
   }
   std::partial_sum(in_gap.begin(), in_gap.end(), in_gap.begin());
   std::vector<std::uint64_t> ranks;
   for (const NodeIndex node : nodes) {
     const auto at = std::lower_bound(sorted.begin(), sorted.end(), node, first) - sorted.begin();
-    ranks.push_back(is_object(graph, node) ? in_gap[static_cast<std::size_t>(at)] : 0);
+    ranks.push_back(graph.is_object(node) ? in_gap[static_cast<std::size_t>(at)] : 0);
   }
   return ranks;
 }
@@ -141,7 +139,7 @@ std::vector<bool> types_named(const HeapGraph& graph, std::string_view name) {
 NodeIndex largest_object(const HeapGraph& graph, const std::vector<bool>& types, const BitSet* among) {
   NodeIndex found = kNoNode;
   for (NodeIndex node = 0; node < graph.node_count(); ++node) {
-    if (!is_object(graph, node) || (found != kNoNode && !comes_first(graph, node, found))) continue;
+    if (!graph.is_object(node) || (found != kNoNode && !comes_first(graph, node, found))) continue;
     if ((types.empty() || types.at(graph.type[node])) && (among == nullptr || among->test(node))) found = node;
   }
   return found;

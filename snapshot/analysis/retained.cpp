@@ -11,12 +11,10 @@ namespace {
 
 constexpr std::size_t kAhead = 24;  // nodes whose entries are fetched from memory before they are needed
 
-bool is_object(const HeapGraph& graph, NodeIndex node) { return (graph.flags[node] & kNodeSynthetic) == 0; }
-
 void total_types(HeapGraph& graph) {
-  for (TypeEntry& type : graph.types) type.count = type.size = type.retained = 0;
+  for (TypeEntry& type : graph.types) type.count = type.size = type.retained = type.native = 0;
   for (NodeIndex node = 0; node < graph.node_count(); ++node) {
-    if (!is_object(graph, node) || graph.type[node] >= graph.types.size()) continue;
+    if (!graph.is_object(node) || graph.type[node] >= graph.types.size()) continue;
     ++graph.types[graph.type[node]].count;
     graph.types[graph.type[node]].size += graph.size[node];
   }
@@ -26,7 +24,7 @@ void fill_columns(HeapGraph& graph, const DominatorTree& tree) {
   graph.dominator.assign(graph.node_count(), kNoNode);
   graph.retained.resize(graph.node_count());
   for (NodeIndex node = 0; node < graph.node_count(); ++node) {
-    graph.retained[node] = is_object(graph, node) ? graph.size[node] : 0;
+    graph.retained[node] = (graph.flags[node] & kNodeSynthetic) == 0 ? graph.size[node] : 0;
   }
   for (std::size_t i = tree.node.size(); i-- > 1;) {
     if (i > kAhead) {
@@ -62,16 +60,31 @@ void retain_types(HeapGraph& graph, const DominatorTree& tree) {
     const NodeIndex node = tree.node[i];
     const TypeId type = graph.type[node];
     if (at + kAhead < count) __builtin_prefetch(&graph.type[tree.node[order[at + kAhead]]]);
-    if (type >= graph.types.size() || at < inside_until[type] || !is_object(graph, node)) continue;
+    if (type >= graph.types.size() || at < inside_until[type] || !graph.is_object(node)) continue;
     inside_until[type] = at + below[i];
     graph.types[type].retained += graph.retained[node];
+  }
+}
+
+// A block of native memory belongs to the nearest Python object that holds it.
+void own_native(HeapGraph& graph, const DominatorTree& tree) {
+  if (std::none_of(graph.flags.begin(), graph.flags.end(), [](auto flags) { return (flags & kNodeNative) != 0; }))
+    return;
+  std::vector<NodeIndex> owner(tree.node.size(), kNoNode);
+  for (std::size_t i = 1; i < tree.node.size(); ++i) {
+    const NodeIndex node = tree.node[i];
+    const bool native = (graph.flags[node] & kNodeNative) != 0;
+    owner[i] = native ? owner[tree.idom[i]] : node;
+    if (native && owner[i] != kNoNode && graph.type[owner[i]] < graph.types.size()) {
+      graph.types[graph.type[owner[i]]].native += graph.size[node];
+    }
   }
 }
 
 // What no root reaches is in no tree: each retains itself.
 void retain_unreached(HeapGraph& graph, const Ownership& ownership) {
   for (NodeIndex node = 0; node < graph.node_count() && !ownership.all_reached(); ++node) {
-    if (ownership.reached(node) || !is_object(graph, node) || graph.type[node] >= graph.types.size()) continue;
+    if (ownership.reached(node) || !graph.is_object(node) || graph.type[node] >= graph.types.size()) continue;
     graph.types[graph.type[node]].retained += graph.size[node];
   }
 }
@@ -84,6 +97,7 @@ void compute_retained(HeapGraph& graph, Ownership& ownership) {
   fill_columns(graph, tree);
   total_types(graph);
   retain_types(graph, tree);
+  own_native(graph, tree);
   retain_unreached(graph, ownership);
 }
 

@@ -113,6 +113,7 @@ class SuspectSearch {
 
   // In a linked list or a deep tree every node down to some depth is large: the first one is meant.
   NodeIndex head_of_chain(NodeIndex node) const {
+    while ((graph_.flags[node] & kNodeNative) != 0 && graph_.dominator[node] != kNoNode) node = graph_.dominator[node];
     NodeIndex head = node;
     for (int links = 0;; ++links) {
       NodeIndex above = head;

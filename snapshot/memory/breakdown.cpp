@@ -6,6 +6,7 @@
 #include <iterator>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "attach/cached_memory.h"
 #include "snapshot/cpython/interpreters.h"
@@ -40,7 +41,7 @@ class Breakdown {
             const HeapGraph& graph, const ResidentPages& resident)
       : memory_(memory), cached_(cached), map_(map), python_(python), graph_(graph), resident_(resident) {}
 
-  void run(const std::vector<std::unique_ptr<ElfImage>>& images, MemoryTotals& totals) {
+  MallocUse run(const std::vector<std::unique_ptr<ElfImage>>& images, MemoryTotals& totals) {
     interpreters_ = read_interpreters(cached_, python_);
     std::vector<ElfImage::Section> data;
     for (const auto& image : images) {
@@ -63,6 +64,7 @@ class Breakdown {
     count_files();
     move_padding();
     finish(images, totals);
+    return {std::move(heaps_), std::move(blocks_), std::move(arenas_)};
   }
 
  private:
@@ -264,13 +266,13 @@ class Breakdown {
 
 }  // namespace
 
-void account_for_memory(const FrozenProcess& frozen, FrozenChild* child, const PythonProcess& python,
+MallocUse account_for_memory(const FrozenProcess& frozen, FrozenChild* child, const PythonProcess& python,
                         const std::vector<std::unique_ptr<ElfImage>>& images, const HeapGraph& graph,
                         const ResidentPages& resident, MemoryTotals& totals) {
   std::optional<LiveMemory> direct;
   if (child != nullptr) direct.emplace(child->pid());
   const ProcessMemory& memory = direct ? static_cast<const ProcessMemory&>(*direct) : frozen.memory();
-  Breakdown(memory, frozen.memory(), frozen.map(), python, graph, resident).run(images, totals);
+  return Breakdown(memory, frozen.memory(), frozen.map(), python, graph, resident).run(images, totals);
 }
 
 }  // namespace memsnap

@@ -28,7 +28,7 @@ class BlockFinder {
   PythonBlocks find() {
     std::size_t arena = 0;
     for (NodeIndex node = 0; node < graph_.node_count(); ++node) {
-      if ((graph_.flags[node] & kNodeSynthetic) != 0) continue;
+      if (!graph_.is_object(node)) continue;
       const std::uint64_t address = graph_.address[node];
       while (arena < arenas_.size() && arenas_[arena].end() <= address) ++arena;
       const bool in_arena = arena < arenas_.size() && arenas_[arena].address <= address;

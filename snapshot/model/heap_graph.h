@@ -52,6 +52,7 @@ enum NodeFlag : std::uint8_t {
   kNodeStructural = 4,  // its tp_traverse failed or was not run
   kNodeOrphan = 8,      // found by the orphan scan only
   kNodePermanent = 16,  // gc.freeze()
+  kNodeNative = 32,     // memory of malloc that holds no Python object: shown, not counted as an object
 };
 
 enum class RootKind : std::uint8_t {
@@ -66,6 +67,8 @@ enum class RootKind : std::uint8_t {
   kUnknown,      // only C, or nothing (garbage not yet collected), refers to it
 };
 std::string_view root_kind_name(RootKind kind);  // "module", "thread", "builtins", ...
+
+inline constexpr std::string_view kNativeTypeName = "native memory";
 
 struct Root {
   RootKind kind = RootKind::kUnknown;
@@ -82,6 +85,7 @@ struct TypeEntry {
   std::uint64_t count = 0;
   std::uint64_t size = 0;
   std::uint64_t retained = 0;
+  std::uint64_t native = 0;  // of native memory that its instances own
 };
 
 // The objects and references of one process: columns, in ascending order of address.
@@ -107,6 +111,7 @@ struct HeapGraph {
   std::vector<NodeIndex> dominator;     // immediate dominator; kNoNode: dominated only by the virtual root
   std::vector<std::uint64_t> retained;  // bytes of all nodes it dominates, its own too
 
+  bool is_object(NodeIndex node) const { return (flags[node] & (kNodeSynthetic | kNodeNative)) == 0; }
   std::size_t node_count() const { return type.size(); }  // `address` may not be loaded
   std::size_t edge_count() const { return edge_target.size(); }
   std::span<const NodeIndex> targets(NodeIndex node) const {

@@ -125,6 +125,11 @@ struct SnapshotHeader {
   std::uint64_t skipped = 0;  // objects whose tp_traverse failed
   std::uint64_t orphans = 0;  // objects that only C reaches
   std::uint64_t orphan_bytes = 0;
+  // Blocks of malloc that hold no Python object: reached from one, and not.
+  std::uint64_t native_blocks = 0;
+  std::uint64_t native_bytes = 0;
+  std::uint64_t unowned_blocks = 0;
+  std::uint64_t unowned_bytes = 0;
   std::vector<NamedCount> skipped_types;        // blamed types: name, objects
   std::vector<NamedCount> python_sizeof_types;  // types whose __sizeof__ is Python and was not run
   // Objects with a value that another one has too, by type: how many are too many, and their bytes.

@@ -17,6 +17,7 @@
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/memory/breakdown.h"
 #include "snapshot/memory/resident_pages.h"
+#include "snapshot/session/native_memory.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/session/walked_heap.h"
 #include "snapshot/threads/thread_reader.h"
@@ -74,7 +75,7 @@ class Session {
     std::array<std::uint64_t, 2> hash_key{};
     if (request_.strings == StringsPolicy::kHash) hash_key = secret_of(request_.pid, frozen->memory());
     auto late_roots = walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
-    account(*frozen, python);
+    account(*frozen, python, late_roots);
     result_.left_behind = frozen->release();
     name_threads(threads);
     frozen.reset();
@@ -178,13 +179,17 @@ class Session {
     }
   }
 
-  void account(FrozenProcess& frozen, const PythonProcess& python) {
+  void account(FrozenProcess& frozen, const PythonProcess& python, std::vector<Root>& late_roots) {
     if (!resident_) return;
     log_.progress("accounting for resident memory", 0, 0);
     const Stopwatch watch;
-    account_for_memory(frozen, frozen.child(), python, images_, result_.snapshot.graph, *resident_, header().memory);
+    const MallocUse use = account_for_memory(frozen, frozen.child(), python, images_, result_.snapshot.graph,
+                                             *resident_, header().memory);
     header().memory.parts_ms = watch.wall_ms();
     header().memory.parts_cpu_ms = watch.cpu_ms();
+    if (!request_.native_memory || request_.kind != SnapshotKind::kHeap) return;
+    log_.progress("native memory", 0, 0);
+    add_native_memory(result_.snapshot, late_roots, frozen.memory(), use);
   }
 
   const SnapshotRequest& request_;

@@ -88,6 +88,11 @@ void read_types(ContainerReader& in, HeapGraph& graph, bool with_strings) {
     graph.types.push_back(type);
   }
   values.finish();
+  if (in.find(kPartIdTypeNative) == nullptr) return;
+  ValueReader native(in, part_of(in, kPartIdTypeNative));
+  if (native.items() != count) native.throw_damaged();
+  for (TypeEntry& type : graph.types) type.native = native.get();
+  native.finish();
 }
 
 void read_strings(ContainerReader& in, HeapGraph& graph) {

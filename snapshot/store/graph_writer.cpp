@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "snapshot/store/container_layout.h"
 #include "snapshot/store/graph_columns.h"
 #include "snapshot/store/parts.h"
@@ -39,6 +41,11 @@ void write_types(ContainerWriter& out, const HeapGraph& graph) {
     address = type.address;
   }
   values.finish();
+
+  if (std::none_of(graph.types.begin(), graph.types.end(), [](const auto& type) { return type.native != 0; })) return;
+  ValueWriter native(out, kPartIdTypeNative);
+  for (const TypeEntry& type : graph.types) native.put(type.native);
+  native.finish();
 }
 
 void write_strings(ContainerWriter& out, const StringTable& strings) {

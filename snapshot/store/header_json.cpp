@@ -42,6 +42,10 @@ void each_field(Io& io, Header& header) {
   io("skipped", header.skipped);
   io("orphans", header.orphans);
   io("orphan_bytes", header.orphan_bytes);
+  io("native_blocks", header.native_blocks);
+  io("native_bytes", header.native_bytes);
+  io("unowned_blocks", header.unowned_blocks);
+  io("unowned_bytes", header.unowned_bytes);
   io("skipped_types", header.skipped_types);
   io("python_sizeof_types", header.python_sizeof_types);
   io("warnings", header.warnings);

@@ -25,6 +25,7 @@ enum PartId : std::uint32_t {
   kPartIdTextHash = 17,
   kPartIdThreads = 18,
   kPartIdThreadTexts = 19,
+  kPartIdTypeNative = 20,
 };
 
 }  // namespace memsnap

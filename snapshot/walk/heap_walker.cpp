@@ -240,7 +240,7 @@ void HeapWalk::add_roots() {
 void HeapWalk::count_nodes() {
   HeapGraph& graph = result_.graph;
   for (std::size_t i = 0; i < graph.node_count(); ++i) {
-    if ((graph.flags[i] & kNodeSynthetic) != 0) continue;
+    if (!graph.is_object(static_cast<NodeIndex>(i))) continue;
     ++result_.objects;
     result_.bytes += graph.size[i];
     TypeEntry& type = graph.types[std::min<std::size_t>(graph.type[i], graph.types.size() - 1)];
