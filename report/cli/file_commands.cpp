@@ -87,7 +87,8 @@ Command summary_command() {
   command.arguments = "[FILE]";
   command.description =
       "Without FILE: the newest snapshot of the default directory ($MEMSNAP_DIR, else ~/.local/state/memsnap).\n"
-      "SIZE is the objects' own, RETAINED what would go with them, NATIVE what C code keeps for them. Types are module.qualname; the terminal leaves out "
+      "SIZE is the objects' own, RETAINED what would go with them, NATIVE what C code keeps for them. Types are "
+      "module.qualname; the terminal leaves out "
       "builtins.";
   auto add = command.options.add_options();
   add("by", one_of("by", {"type"}), "what a row is");

@@ -267,8 +267,8 @@ class Breakdown {
 }  // namespace
 
 MallocUse account_for_memory(const FrozenProcess& frozen, FrozenChild* child, const PythonProcess& python,
-                        const std::vector<std::unique_ptr<ElfImage>>& images, const HeapGraph& graph,
-                        const ResidentPages& resident, MemoryTotals& totals) {
+                             const std::vector<std::unique_ptr<ElfImage>>& images, const HeapGraph& graph,
+                             const ResidentPages& resident, MemoryTotals& totals) {
   std::optional<LiveMemory> direct;
   if (child != nullptr) direct.emplace(child->pid());
   const ProcessMemory& memory = direct ? static_cast<const ProcessMemory&>(*direct) : frozen.memory();

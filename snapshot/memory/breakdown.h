@@ -25,7 +25,7 @@ struct MallocUse {
   std::vector<PymallocArena> arenas;
 };
 MallocUse account_for_memory(const FrozenProcess& frozen, FrozenChild* child, const PythonProcess& python,
-                        const std::vector<std::unique_ptr<ElfImage>>& images, const HeapGraph& graph,
-                        const ResidentPages& resident, MemoryTotals& totals);
+                             const std::vector<std::unique_ptr<ElfImage>>& images, const HeapGraph& graph,
+                             const ResidentPages& resident, MemoryTotals& totals);
 
 }  // namespace memsnap
