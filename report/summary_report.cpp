@@ -72,7 +72,8 @@ Table make_table(const SnapshotHeader& header, bool mean) {
                    {"native", "NATIVE", CellKind::kBytes, header.native_bytes == 0},
                    {"mean", "MEAN", CellKind::kBytes, !mean},
                    {"type", "TYPE", CellKind::kTypeName}};
-  table.machine_columns = {7, 0, 1, 3, 5};
+  table.machine_columns = {7, 0, 1, 3};
+  if (header.native_bytes != 0) table.machine_columns.push_back(5);
   return table;
 }
 

@@ -47,7 +47,6 @@ bool ObjectReader::is(std::uint64_t object, std::uint64_t flag) const {
 }
 
 std::optional<ValuePlace> ObjectReader::characters_of(std::uint64_t object) const {
-  if (!is(object, kFlagUnicode)) return std::nullopt;
   const auto& form = layout_.text;
   const auto length = memory_.try_read<std::int64_t>(object + form.length);
   const auto state = memory_.try_read<std::uint32_t>(object + form.state);
@@ -64,14 +63,13 @@ std::optional<ValuePlace> ObjectReader::characters_of(std::uint64_t object) cons
 }
 
 std::optional<ValuePlace> ObjectReader::bytes_of(std::uint64_t object) const {
-  if (!is(object, kFlagBytes)) return std::nullopt;
   const auto length = memory_.try_read<std::int64_t>(object + layout_.object.ob_size);
   if (!length || *length < 0) return std::nullopt;
   return ValuePlace{object + layout_.sequence.bytes_data, static_cast<std::uint64_t>(*length), 1};
 }
 
 std::optional<std::string> ObjectReader::text(std::uint64_t object, std::size_t limit) const {
-  const auto place = characters_of(object);
+  const auto place = is(object, kFlagUnicode) ? characters_of(object) : std::nullopt;
   if (!place) return std::nullopt;
   const std::size_t count = std::min<std::uint64_t>(place->count, limit);
   std::string bytes(count * place->unit, '\0');

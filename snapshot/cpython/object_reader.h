@@ -46,6 +46,7 @@ class ObjectReader {
 
   // A str as UTF-8: its first `limit` characters. Lone surrogates become U+FFFD.
   std::optional<std::string> text(std::uint64_t object, std::size_t limit = 1024) const;
+  // For objects whose type is known to be str, or bytes.
   std::optional<ValuePlace> characters_of(std::uint64_t text) const;
   std::optional<ValuePlace> bytes_of(std::uint64_t bytes) const;
   bool text_equals(std::uint64_t object, std::string_view ascii) const;

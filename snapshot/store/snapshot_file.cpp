@@ -18,10 +18,10 @@ namespace {
 
 constexpr std::uint64_t kMaxHeader = 16u << 20;
 
-constexpr std::array<std::string_view, 20> kPartNames{
+constexpr std::array<std::string_view, 21> kPartNames{
     "",          "header",   "type names", "types",     "roots",   "string lengths", "string bytes",
     "type",      "size",     "flags",      "address",   "degree",  "label",          "target",
-    "dominator", "retained", "text",       "text hash", "threads", "thread texts"};
+    "dominator", "retained", "text",       "text hash", "threads", "thread texts",   "type native"};
 
 SnapshotHeader read_header(ContainerReader& in) {
   for (const PartEntry& part : in.parts()) {

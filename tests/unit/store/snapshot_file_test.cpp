@@ -262,7 +262,8 @@ TEST_F(SnapshotFile, GivesBackTheHeaderByteForByte) {
 }
 
 TEST_F(SnapshotFile, LoadsOnlyWhatAReportNeeds) {
-  const Snapshot snapshot = random_snapshot(2, 1000);
+  Snapshot snapshot = random_snapshot(2, 1000);
+  snapshot.graph.types.back().native = std::uint64_t{1} << 40;
   save_snapshot(snapshot, path());
 
   const HeapGraph types = load_snapshot(path(), kPartTypes).graph;
@@ -273,6 +274,7 @@ TEST_F(SnapshotFile, LoadsOnlyWhatAReportNeeds) {
   for (std::size_t i = 0; i < types.types.size(); ++i) {
     EXPECT_EQ(types.strings.text(types.types[i].name), snapshot.graph.strings.text(snapshot.graph.types[i].name));
     EXPECT_EQ(types.types[i].retained, snapshot.graph.types[i].retained);
+    EXPECT_EQ(types.types[i].native, snapshot.graph.types[i].native);
   }
   EXPECT_TRUE(tree.address.empty());
   EXPECT_EQ(tree.node_count(), 1000u);
