@@ -184,6 +184,8 @@ struct AgentConfig {
         cfree, free_sized, free_aligned_sized, mmap, mmap64, munmap, mremap, dlopen, dlmopen;
     std::uint64_t new_plain, new_array, new_nothrow, new_array_nothrow, new_aligned, new_array_aligned, delete_plain,
         delete_array, delete_sized, delete_array_sized, delete_aligned, delete_array_aligned;
+    // The aligned forms that do not throw: what a throwing form is served from. 0: it is passed on unrecorded.
+    std::uint64_t new_aligned_nothrow, new_array_aligned_nothrow;
   } functions;
   // PyMemAllocatorEx of the domains MEM and OBJ as they were: the context is left alone.
   struct Domain {
