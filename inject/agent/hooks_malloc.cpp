@@ -11,7 +11,7 @@ const AgentConfig::Functions& real() { return config.functions; }
 template <class... Arguments>
 inline void* allocate(std::uint64_t function, Allocator allocator, std::size_t size, Arguments... arguments) {
   auto* const call = function_at<void*(Arguments...)>(function);
-  AgentThread* const self = enter();
+  ThreadCache* const self = enter();
   if (self == nullptr) return call(arguments...);
   void* const block = call(arguments...);
   if (block != nullptr) allocated(self, block, size, allocator);
@@ -24,7 +24,7 @@ template <class... Arguments>
 inline void* reallocate(std::uint64_t function, void* block, std::size_t size, Arguments... arguments) {
   auto* const call = function_at<void*(void*, Arguments...)>(function);
   if (!recording()) return call(block, arguments...);
-  AgentThread* const self = enter();
+  ThreadCache* const self = enter();
   const std::uint64_t word = released(self, block);
   void* const moved = call(block, arguments...);
   if (moved == nullptr && size != 0) {
@@ -39,7 +39,7 @@ inline void* reallocate(std::uint64_t function, void* block, std::size_t size, A
 template <class... Arguments>
 inline void release(std::uint64_t function, void* block, Arguments... arguments) {
   if (recording()) {
-    AgentThread* const self = enter();
+    ThreadCache* const self = enter();
     released(self, block);
     leave(self);
   }
@@ -81,7 +81,7 @@ void* memsnap_reallocarray(void* block, std::size_t count, std::size_t size) {
 
 int memsnap_posix_memalign(void** block, std::size_t alignment, std::size_t size) {
   auto* const call = function_at<int(void**, std::size_t, std::size_t)>(real().posix_memalign);
-  AgentThread* const self = enter();
+  ThreadCache* const self = enter();
   if (self == nullptr) return call(block, alignment, size);
   const int error = call(block, alignment, size);
   if (error == 0 && *block != nullptr) allocated(self, *block, size, Allocator::kPosixMemalign);

@@ -16,7 +16,7 @@ bool failed(const void* mapping) { return mapping == reinterpret_cast<const void
 inline void* map(std::uint64_t function, void* address, std::size_t length, int protection, int flags, int file,
                  long offset) {
   auto* const call = function_at<void*(void*, std::size_t, int, int, int, long)>(function);
-  AgentThread* const self = enter();
+  ThreadCache* const self = enter();
   if (self == nullptr) return call(address, length, protection, flags, file, offset);
   void* const mapping = call(address, length, protection, flags, file, offset);
   if (!failed(mapping)) {
@@ -41,13 +41,11 @@ void* memsnap_mmap64(void* address, std::size_t length, int protection, int flag
 }
 
 int memsnap_munmap(void* address, std::size_t length) {
-  AgentThread* const self = enter();
-  if (self != nullptr) {
-    released(self, address);
-    unmapped(address, length);
+  if (recording()) {
+    ThreadCache* const self = enter();
+    const std::uint64_t gone = unmapped(address, length);
+    if (self != nullptr) self->record->frees += gone;
     leave(self);
-  } else if (recording()) {
-    unmapped(address, length);
   }
   return function_at<int(void*, std::size_t)>(config.functions.munmap)(address, length);
 }
@@ -55,7 +53,7 @@ int memsnap_munmap(void* address, std::size_t length) {
 // The fifth argument is given only with MREMAP_FIXED; else the register is passed on with whatever it holds.
 void* memsnap_mremap(void* address, std::size_t old_length, std::size_t length, int flags, void* target) {
   auto* const call = function_at<void*(void*, std::size_t, std::size_t, int, void*)>(config.functions.mremap);
-  AgentThread* const self = enter();
+  ThreadCache* const self = enter();
   if (self == nullptr) return call(address, old_length, length, flags, target);
   const std::uint64_t word = released(self, address);
   void* const mapping = call(address, old_length, length, flags, target);

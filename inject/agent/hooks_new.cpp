@@ -14,7 +14,7 @@ const AgentConfig::Functions& real() { return config.functions; }
 template <class... Arguments>
 inline void* allocate(std::uint64_t nothrow, std::size_t size, Arguments... arguments) {
   if (nothrow == 0) return nullptr;
-  AgentThread* const self = enter();
+  ThreadCache* const self = enter();
   if (self == nullptr) return nullptr;
   void* const block =
       function_at<void*(std::size_t, Arguments..., const void*)>(nothrow)(size, arguments..., &kNothrow);
@@ -39,7 +39,7 @@ inline void* not_throwing(std::uint64_t function, std::size_t size, const void* 
 template <class... Arguments>
 inline void release(std::uint64_t function, void* block, Arguments... arguments) {
   if (recording()) {
-    AgentThread* const self = enter();
+    ThreadCache* const self = enter();
     released(self, block);
     leave(self);
   }

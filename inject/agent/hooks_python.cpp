@@ -18,7 +18,7 @@ inline void* allocate_large(std::uint64_t function, Allocator allocator, std::si
   void* const block = function_at<void*(Arguments...)>(function)(arguments...);
   // No hook has counted: an allocator that does not ask malloc (mimalloc).
   if (block != nullptr && allocations_of_thread() == before) {
-    if (AgentThread* const self = enter()) {
+    if (ThreadCache* const self = enter()) {
       allocated(self, block, size, allocator);
       leave(self);
     }
@@ -31,7 +31,7 @@ inline void* allocate(std::uint64_t function, Allocator allocator, std::size_t s
   auto* const call = function_at<void*(Arguments...)>(function);
   if (!recording()) return call(arguments...);
   if (!is_small(size)) return allocate_large(function, allocator, size, arguments...);
-  AgentThread* const self = enter();
+  ThreadCache* const self = enter();
   if (self == nullptr) return call(arguments...);
   void* const block = call(arguments...);
   if (block != nullptr) allocated(self, block, size, allocator);
@@ -43,7 +43,7 @@ inline void* allocate(std::uint64_t function, Allocator allocator, std::size_t s
 inline void* reallocate(std::uint64_t function, void* context, void* block, std::size_t size) {
   auto* const call = function_at<void*(void*, void*, std::size_t)>(function);
   if (!recording()) return call(context, block, size);
-  AgentThread* self = enter();
+  ThreadCache* self = enter();
   const std::uint64_t word = released(self, block);
   if (!is_small(size)) {
     leave(self);
@@ -65,7 +65,7 @@ inline void* reallocate(std::uint64_t function, void* context, void* block, std:
 inline void release(std::uint64_t function, void* context, void* block) {
   auto* const call = function_at<void(void*, void*)>(function);
   if (!recording()) return call(context, block);
-  AgentThread* const self = enter();
+  ThreadCache* const self = enter();
   released(self, block);
   call(context, block);
   leave(self);
