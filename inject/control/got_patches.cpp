@@ -72,12 +72,12 @@ class Planner {
   void find_functions() {
     const auto functions = hooked_functions();
     for (std::size_t i = 0; i < functions.size(); ++i) {
-      if (i >= wishes_.functions.size() || !wishes_.functions[i]) continue;
       const Definition found = definition_of(libraries_, functions[i].symbol);
       if (found.library == nullptr) continue;
       // An operator new that calls malloc is seen there.
       if (functions[i].group == HookGroup::kNew && found.library != malloc_.library) continue;
-      plan_.real.*functions[i].real = found.address;
+      plan_.real.*functions[i].real = found.address;  // a hook of another function may need it
+      if (i >= wishes_.functions.size() || !wishes_.functions[i]) continue;
       plan_.allocators |= functions[i].allocators;
       wanted_.emplace(functions[i].symbol, i);
     }
@@ -122,6 +122,8 @@ GotPlan plan_got(pid_t pid, const MemoryMap& map, const ProcessMemory& memory, c
   const auto images = loaded_images(pid, map, cached);
   const Libraries libraries = in_load_order(images, cached);
   GotPlan plan = Planner(libraries, map, cached, wishes).plan();
+  plan.loader = loader_record(images, cached);
+  plan.libraries_loaded = libraries_loaded(plan.loader, cached);
   if (plan.allocator.empty()) {
     throw Error(
         ExitCode::kUnsupported,
@@ -129,6 +131,23 @@ GotPlan plan_got(pid_t pid, const MemoryMap& map, const ProcessMemory& memory, c
         "a snapshot works all the same: memsnap snapshot");
   }
   return plan;
+}
+
+std::vector<GotSlot> function_words(pid_t pid, const MemoryMap& map, const ProcessMemory& memory) {
+  std::unordered_map<std::string_view, std::size_t> functions;
+  for (std::size_t i = 0; i < hooked_functions().size(); ++i) functions.emplace(hooked_functions()[i].symbol, i);
+  const CachedMemory cached(memory, map, kCacheBytes);
+  const auto images = loaded_images(pid, map, cached);
+  std::vector<GotSlot> words;
+  for (const ElfImage* const library : in_load_order(images, cached)) {
+    each_imported_word(*library, cached, [&](const SymbolWord& word) {
+      const auto found = functions.find(word.name);
+      if (found == functions.end() || words.size() >= kMostSlots) return;
+      const auto value = cached.try_read<std::uint64_t>(word.address);
+      if (value) words.push_back({word.address, *value, found->second});
+    });
+  }
+  return words;
 }
 
 std::vector<AgentPatch> hooked_words(pid_t pid, const MemoryMap& map, const ProcessMemory& memory,

@@ -26,11 +26,13 @@ struct GotSlot {
 // All such words of a process, and what they lead to.
 struct GotPlan {
   AgentConfig::Functions real{};
-  std::vector<GotSlot> slots;    // ascending, each once
-  std::uint32_t allocators = 0;  // bits 1 << Allocator that these slots bring
-  std::size_t libraries = 0;     // that were looked at, the program among them
-  std::size_t foreign = 0;       // words that lead neither to the real function nor to the loader: left alone
-  std::string allocator;         // path of the library whose malloc it is
+  std::vector<GotSlot> slots;          // ascending, each once
+  std::uint32_t allocators = 0;        // bits 1 << Allocator that these slots bring
+  std::size_t libraries = 0;           // that were looked at, the program among them
+  std::size_t foreign = 0;             // words that lead neither to the real function nor to the loader: left alone
+  std::uint64_t loader = 0;            // loader_record(), for libraries_loaded()
+  std::uint64_t libraries_loaded = 0;  // then
+  std::string allocator;               // path of the library whose malloc it is
 };
 
 struct GotWishes {
@@ -43,6 +45,9 @@ struct GotWishes {
 // loader, the C library, and the library that malloc is from: what they do among themselves is theirs. Throws Error
 // kUnsupported when there is no link map or no malloc (a static program).
 GotPlan plan_got(pid_t pid, const MemoryMap& map, const ProcessMemory& memory, const GotWishes& wishes);
+
+// All words of all libraries that refer to one of hooked_functions(), whatever they hold.
+std::vector<GotSlot> function_words(pid_t pid, const MemoryMap& map, const ProcessMemory& memory);
 
 // Words that lead into an agent's image, and what they held or would hold by now, from that image alone: for a process
 // of which no journal is left. In the tables of libraries, and where CPython's allocator structs can be.

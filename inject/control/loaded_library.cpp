@@ -18,6 +18,26 @@ constexpr std::uint64_t kMostRelocations = 4u << 20;
 constexpr std::size_t kBatch = 2048;      // relocations read at once
 constexpr std::size_t kLongestName = 40;  // of a hooked function, with its end
 
+struct LinkMap {  // link.h, the part that is a contract with debuggers
+  std::uint64_t bias, name, dynamic, next, previous;
+};
+
+void each_library(std::uint64_t loader_record, const ProcessMemory& memory,
+                  const std::function<void(const LinkMap&)>& visit) {
+  struct Debug {  // r_debug
+    std::int32_t version, padding;
+    std::uint64_t map;
+  };
+  const auto debug = memory.try_read<Debug>(loader_record);
+  std::uint64_t at = debug ? debug->map : 0;
+  for (std::size_t i = 0; at != 0 && i < kMostLibraries; ++i) {
+    const auto link = memory.try_read<LinkMap>(at);
+    if (!link) return;
+    visit(*link);
+    at = link->next;
+  }
+}
+
 struct Dynamic {
   std::uint64_t symbols = 0, strings = 0, string_size = 0, debug = 0;
   std::uint64_t relocations = 0, relocation_size = 0, calls = 0, call_size = 0;
@@ -103,34 +123,32 @@ bool is_writable(const ElfImage& image, std::uint64_t address) {
 
 }  // namespace
 
+std::uint64_t loader_record(const std::vector<std::unique_ptr<ElfImage>>& images, const ProcessMemory& memory) {
+  return images.empty() ? 0 : read_dynamic(*images.front(), memory).debug;
+}
+
+std::uint64_t libraries_loaded(std::uint64_t loader_record, const ProcessMemory& memory) {
+  std::uint64_t mixed = 0;
+  each_library(loader_record, memory, [&](const LinkMap& link) {
+    for (const std::uint64_t word : {link.bias, link.dynamic}) mixed = (mixed ^ word) * 0x100000001b3;
+  });
+  return mixed;
+}
+
 std::vector<const ElfImage*> in_load_order(const std::vector<std::unique_ptr<ElfImage>>& images,
                                            const ProcessMemory& memory) {
-  struct LinkMap {  // link.h, the part that is a contract with debuggers
-    std::uint64_t bias, name, dynamic, next, previous;
-  };
-  struct Debug {  // r_debug
-    std::int32_t version, padding;
-    std::uint64_t map;
-  };
   std::vector<const ElfImage*> ordered;
-  if (images.empty()) return ordered;
-  const auto debug = memory.try_read<Debug>(read_dynamic(*images.front(), memory).debug);
   std::unordered_map<std::uint64_t, const ElfImage*> by_dynamic;
   for (const auto& image : images) {
     if (image->is_64_bit_x86() && image->dynamic_section() != 0)
       by_dynamic.emplace(image->dynamic_section(), image.get());
   }
-  std::uint64_t at = debug ? debug->map : 0;
-  for (std::size_t i = 0; at != 0 && i < kMostLibraries; ++i) {
-    const auto link = memory.try_read<LinkMap>(at);
-    if (!link) break;
-    const auto found = by_dynamic.find(link->dynamic);
-    if (found != by_dynamic.end()) {
-      ordered.push_back(found->second);
-      by_dynamic.erase(found);  // a list that leads in a circle brings nothing twice
-    }
-    at = link->next;
-  }
+  each_library(loader_record(images, memory), memory, [&](const LinkMap& link) {
+    const auto found = by_dynamic.find(link.dynamic);
+    if (found == by_dynamic.end()) return;
+    ordered.push_back(found->second);
+    by_dynamic.erase(found);  // a list that leads in a circle brings nothing twice
+  });
   return ordered;
 }
 

@@ -15,6 +15,11 @@ namespace memsnap {
 std::vector<const ElfImage*> in_load_order(const std::vector<std::unique_ptr<ElfImage>>& images,
                                            const ProcessMemory& memory);
 
+// Where the loader keeps its link map for debuggers; 0: not found.
+std::uint64_t loader_record(const std::vector<std::unique_ptr<ElfImage>>& images, const ProcessMemory& memory);
+// A number that is another when other libraries are loaded; quick.
+std::uint64_t libraries_loaded(std::uint64_t loader_record, const ProcessMemory& memory);
+
 // A word that the loader fills with the address of a symbol.
 struct SymbolWord {
   std::uint64_t address = 0;

@@ -10,6 +10,7 @@
 #include <span>
 #include <string_view>
 
+#include "attach/registers.h"
 #include "attach/unwinder.h"
 #include "inject/control/written_pages.h"
 
@@ -105,6 +106,16 @@ class Scan {
     return name.empty() ? fmt::format("{:#x} of the agent", value - begin_) : std::string(name);
   }
 
+  // In a system call that the C library makes: vector registers belong to whoever is called, so that no caller counts
+  // on what they hold.
+  bool in_library_call(const user_regs_struct& registers) const {
+    const Mapping* const mapping = frozen_.map().find(registers.rip);
+    if (!in_system_call(registers) || mapping == nullptr || mapping->inode == 0) return false;
+    const std::string_view name = std::string_view(mapping->name).substr(mapping->name.rfind('/') + 1);
+    return name.starts_with("libc.") || name.starts_with("libc-") || name.starts_with("libpthread") ||
+           name.starts_with("ld-musl");
+  }
+
   void look_at_registers(ThreadLook& look) {
     const user_regs_struct& registers = look.thread->registers;
     const pid_t tid = look.thread->tid;
@@ -118,8 +129,10 @@ class Scan {
     static_assert(sizeof(words) == sizeof(registers));
     std::memcpy(words.data(), &registers, sizeof(words));
     std::vector<std::uint64_t> all(words.begin(), words.end());
-    all.resize(words.size() + look.thread->extended.size() / 8);
-    std::memcpy(all.data() + words.size(), look.thread->extended.data(), look.thread->extended.size() / 8 * 8);
+    if (!in_library_call(registers)) {
+      all.resize(words.size() + look.thread->extended.size() / 8);
+      std::memcpy(all.data() + words.size(), look.thread->extended.data(), look.thread->extended.size() / 8 * 8);
+    }
     for (const std::uint64_t word : all) {
       if (!inside(word)) continue;
       look.hit = true;

@@ -12,6 +12,7 @@
 #include "attach/tracer_thread.h"
 #include "inject/control/agent_loader.h"
 #include "inject/control/left_tracking.h"
+#include "inject/control/loaded_library.h"
 #include "inject/control/patches.h"
 
 namespace memsnap {
@@ -28,7 +29,10 @@ struct Tracking::State {
   std::vector<MemoryLimit> limits;
   TrackingFacts facts{};
   std::unique_ptr<SharedTables> tables{};
+  std::uint64_t loader = 0;
+  std::uint64_t libraries_loaded = 0;
   std::uint64_t seen_loads = 0;
+  steady_clock::time_point loading{};  // a library was seen to come, and may not be ready yet
   bool off = false;
   bool ended = false;
 
@@ -67,6 +71,9 @@ std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const Trackin
                                          .image = std::move(plan.image),
                                          .limits = memory_limits(target.pid())});
   state->tables = std::move(loaded.mapped.tables);
+  state->loader = plan.got.loader;
+  state->libraries_loaded = plan.got.libraries_loaded;
+  state->loading = began;
   TrackingFacts& facts = state->facts;
   facts.pause = loaded.pause;
   facts.place = loaded.mapped.place;
@@ -96,8 +103,14 @@ Tracking::Health Tracking::renew_lease() {
 
 std::size_t Tracking::poll_new_libraries(bool always) {
   State& state = *state_;
+  // The agent counts before a library is loaded, the loader lists it before it is ready: it is looked for a while.
+  constexpr std::chrono::seconds kLoading{2};
   const std::uint64_t loads = std::atomic_ref(state.tables->header().dlopen_calls).load(std::memory_order_acquire);
-  if ((loads == state.seen_loads && !always) || !state.target.alive()) return 0;
+  const std::uint64_t loaded = libraries_loaded(state.loader, state.memory);
+  const auto now = steady_clock::now();
+  if (std::exchange(state.seen_loads, loads) != loads || std::exchange(state.libraries_loaded, loaded) != loaded)
+    state.loading = now;
+  if ((now - state.loading > kLoading && !always) || !state.target.alive()) return 0;
   const pid_t pid = state.target.pid();
   const MemoryMap map = MemoryMap::of(pid);
   const AgentPlace& place = state.facts.place;
@@ -114,7 +127,6 @@ std::size_t Tracking::poll_new_libraries(bool always) {
       hooked = hook_slots(state.memory, got, state.image, place, *state.tables, stopped.stopped().front()).value_or(0);
     });
   }
-  state.seen_loads = loads;
   state.facts.patches = state.tables->patches().size();
   return hooked;
 }
