@@ -167,12 +167,19 @@ class Scan {
                        [&](std::string_view name) { return mapping.name.starts_with(name); });
   }
 
+  // Where a thread was when a signal came: its instruction pointer, flags and code segment, as they lie in a signal's
+  // frame. It leads back only by way of that frame, like a return address.
+  bool is_saved_context(std::uint64_t address) const {
+    constexpr std::uint16_t kCode64 = 0x33;
+    return frozen_.memory().try_read<std::uint16_t>(address + 16) == kCode64;
+  }
+
   void look_at_words(std::uint64_t address, std::span<const std::byte> bytes) {
     for (std::size_t at = 0; at + 8 <= bytes.size(); at += 8) {
       std::uint64_t word = 0;
       std::memcpy(&word, bytes.data() + at, sizeof(word));
       if (inside(word)) {
-        hit(address + at, word, is_pointer(word));
+        hit(address + at, word, is_pointer(word) && !is_saved_context(address + at));
       } else if (inside(unmangled(word))) {
         hit(address + at, unmangled(word), true);
       }
