@@ -60,9 +60,10 @@ struct AgentCounts {
 // A code object, copied when it was first seen. Texts are three pieces one after the other at `text`: file name,
 // qualified name, line table; each in its own unit size.
 struct AgentCode {
-  std::uint64_t address;     // of the code object; may be used again by another: then there are two records
-  std::uint64_t code_start;  // of its instructions (3.11+), 0 before
-  std::uint64_t text;        // offset in the texts
+  std::uint64_t address;      // of the code object; may be used again by another: then there are two records
+  std::uint64_t code_start;   // of its instructions (3.11+), 0 before
+  std::uint64_t fingerprint;  // the agent's own: tells it from another that had this address
+  std::uint64_t text;         // offset in the texts
   std::uint32_t file_length, name_length, table_length;  // in units; cut at kAgentTextMost bytes
   std::uint8_t file_unit, name_unit;                     // bytes a character: 1, 2, 4; 0: could not be read
   std::uint8_t table_unit;
@@ -184,6 +185,8 @@ struct AgentConfig {
         cfree, free_sized, free_aligned_sized, mmap, mmap64, munmap, mremap, dlopen, dlmopen;
     std::uint64_t new_plain, new_array, new_nothrow, new_array_nothrow, new_aligned, new_array_aligned, delete_plain,
         delete_array, delete_sized, delete_array_sized, delete_aligned, delete_array_aligned;
+    // The aligned forms that do not throw: what a throwing form is served from. 0: it is passed on unrecorded.
+    std::uint64_t new_aligned_nothrow, new_array_aligned_nothrow;
   } functions;
   // PyMemAllocatorEx of the domains MEM and OBJ as they were: the context is left alone.
   struct Domain {
