@@ -18,6 +18,7 @@
 #include "snapshot/memory/breakdown.h"
 #include "snapshot/memory/resident_pages.h"
 #include "snapshot/session/native_memory.h"
+#include "snapshot/session/redact_stacks.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/session/walked_heap.h"
 #include "snapshot/threads/thread_reader.h"
@@ -156,24 +157,7 @@ class Session {
     NativeSymbols symbols(images_);
     threads.name_native(symbols);
     ThreadStacks& stacks = result_.snapshot.threads.emplace(threads.finish());
-    if (!request_.redact.empty()) redact(stacks);
-  }
-
-  void redact(ThreadStacks& stacks) const {
-    const Redactor redactor(request_.redact);
-    StringTable strings;
-    std::vector<StringId> moved;
-    for (StringId id = 0; id < stacks.strings.size(); ++id)
-      moved.push_back(strings.add(redactor.apply(std::string(stacks.strings.text(id)))));
-    for (ThreadStack& thread : stacks.threads) {
-      thread.name = moved[thread.name];
-      thread.waits = moved[thread.waits];
-    }
-    for (StackFrame& frame : stacks.frames) {
-      frame.function = moved[frame.function];
-      frame.file = moved[frame.file];
-    }
-    stacks.strings = std::move(strings);
+    redact_stacks(stacks, request_.redact);
   }
 
   void take_over(const FreezeFacts& facts) {
