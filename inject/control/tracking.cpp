@@ -110,7 +110,10 @@ std::size_t Tracking::poll_new_libraries(bool always) {
   const auto now = steady_clock::now();
   if (std::exchange(state.seen_loads, loads) != loads || std::exchange(state.libraries_loaded, loaded) != loaded)
     state.loading = now;
-  if ((now - state.loading > kLoading && !always) || !state.target.alive()) return 0;
+  if ((now - state.loading > kLoading && !always) || !state.target.alive() ||
+      !state.memory.try_read<std::uint64_t>(state.facts.place.image_begin)) {
+    return 0;
+  }
   const pid_t pid = state.target.pid();
   const MemoryMap map = MemoryMap::of(pid);
   const AgentPlace& place = state.facts.place;
