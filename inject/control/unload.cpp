@@ -57,10 +57,25 @@ class Unloader {
     if (agent_.step) agent_.step(what);
   }
 
+  // Another memsnap may be taking a snapshot of it just now: that holds it for milliseconds.
+  template <class Work>
+  bool patiently(Work work) const {
+    constexpr useconds_t kPause = 10000;
+    const auto deadline = std::chrono::steady_clock::now() + limits_.wait;
+    for (;;) {
+      try {
+        TracerThread tracer;
+        return tracer.run(work);
+      } catch (const Error& error) {
+        if (error.code() != ExitCode::kBusy || std::chrono::steady_clock::now() >= deadline) throw;
+      }
+      ::usleep(kPause);
+    }
+  }
+
   // False: the process has replaced its program (execve) or forgotten the agent in another way.
   bool unhook() {
-    TracerThread tracer;
-    const bool there = tracer.run([&] {
+    const bool there = patiently([&] {
       StoppedProcess stopped(agent_.target, {.wait = limits_.wait, .longest = limits_.max_pause});
       if (!agent_.memory.try_read<std::uint64_t>(agent_.place.image_begin)) return false;
       const pid_t tid = stopped.stopped().front();
@@ -140,8 +155,7 @@ class Unloader {
       const MemoryMap map = MemoryMap::of(agent_.target.pid());
       const auto gadgets = find_gadgets(map, agent_.memory);
       for (int attempt = 0; attempt < 3 && gadgets && !done; ++attempt) {
-        TracerThread tracer;
-        done = tracer.run([&] { return unmap(place, tables, map, *gadgets, &why); });
+        done = patiently([&] { return unmap(place, tables, map, *gadgets, &why); });
       }
     } catch (const Error& error) {
       if (error.code() != ExitCode::kGaveUp && error.code() != ExitCode::kBusy) throw;
