@@ -1,15 +1,10 @@
 #include "attach/cached_memory.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
-#include <limits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -23,24 +18,10 @@ constexpr std::size_t kRecent = 64;  // a direct-mapped table in front of the ha
 
 }  // namespace
 
-LiveMemory::LiveMemory(pid_t pid)
-    : pid_(pid), file_(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC)) {}
-
 bool LiveMemory::copy(std::uint64_t address, std::span<std::byte> out) const {
-  if (!file_) {
-    const iovec local{out.data(), out.size()};
-    const iovec remote{reinterpret_cast<void*>(address), out.size()};
-    return ::process_vm_readv(pid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(out.size());
-  }
-  if (address > std::numeric_limits<off_t>::max() - out.size()) return false;
-  while (!out.empty()) {
-    const ssize_t size = ::pread(file_.get(), out.data(), out.size(), static_cast<off_t>(address));
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return false;
-    out = out.subspan(static_cast<std::size_t>(size));
-    address += static_cast<std::uint64_t>(size);
-  }
-  return true;
+  const iovec local{out.data(), out.size()};
+  const iovec remote{reinterpret_cast<void*>(address), out.size()};
+  return ::process_vm_readv(pid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(out.size());
 }
 
 struct CachedMemory::State {

@@ -5,23 +5,20 @@
 #include <memory>
 #include <span>
 
-#include "attach/base/file_descriptor.h"
 #include "attach/memory_map.h"
 #include "attach/process_memory.h"
 
 namespace memsnap {
 
-// A process's memory as it is, read anew every time through proc_pid_mem(5): process_vm_readv(2) pins the pages it
-// reads, for which the kernel gives a frozen copy pages of its own, charged to the target's cgroup. It is used all the
-// same where the file may not be opened. Partial reads are failures.
+// A process's memory as it is, read anew every time (process_vm_readv(2), which refuses what a device mapped). Partial
+// reads are failures.
 class LiveMemory final : public ProcessMemory {
  public:
-  explicit LiveMemory(pid_t pid);
+  explicit LiveMemory(pid_t pid) : pid_(pid) {}
   bool copy(std::uint64_t address, std::span<std::byte> out) const override;
 
  private:
   pid_t pid_;
-  FileDescriptor file_;
 };
 
 // Reads `source` in chunks of 64 KiB inside the readable mappings of `map` and keeps them up to `capacity` bytes, so

@@ -11,6 +11,7 @@
 
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
+#include "attach/child_memory.h"
 #include "attach/child_runner.h"
 #include "attach/memory_guard.h"
 #include "attach/reaper.h"
@@ -57,7 +58,7 @@ class TracedChild final : public FrozenChild {
 class ForkedProcess final : public FrozenProcess {
  public:
   ForkedProcess(const ProcessId& target, SameProgram program, LeftChild child, const Gadgets& gadgets)
-      : target_(target), program_(std::move(program)), zombie_(child), gadgets_(gadgets), live_(child.pid) {}
+      : target_(target), program_(std::move(program)), zombie_(child), gadgets_(gadgets) {}
   ForkedProcess(const ForkedProcess&) = delete;
   ForkedProcess& operator=(const ForkedProcess&) = delete;
   ~ForkedProcess() override {
@@ -84,7 +85,8 @@ class ForkedProcess final : public FrozenProcess {
     runner_.emplace(program_, zombie_.pid, gadgets_, std::move(gate), [this] { release_stragglers(stragglers_); });
     map_ = MemoryMap::of(zombie_.pid);
     runner_->protect_shared(*map_);
-    memory_.emplace(live_, *map_, kCacheBytes);
+    uncached_.emplace(zombie_.pid, *map_);
+    memory_.emplace(*uncached_, *map_, kCacheBytes);
   }
 
   // From its own thread to the caller's.
@@ -112,8 +114,8 @@ class ForkedProcess final : public FrozenProcess {
   SameProgram program_;
   LeftChild zombie_;
   Gadgets gadgets_;
-  LiveMemory live_;
   std::optional<MemoryMap> map_;
+  std::optional<ChildMemory> uncached_;
   std::optional<CachedMemory> memory_;
   FreezeFacts facts_;
   std::vector<pid_t> stragglers_;

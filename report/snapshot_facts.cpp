@@ -50,11 +50,6 @@ std::string held_text(const SnapshotHeader& header) {
   return header.method == "read" ? "not stopped" : "stopped " + milliseconds_text(header.pause_ms);
 }
 
-std::string signal_name(int signal) {
-  const char* const name = ::sigabbrev_np(signal);
-  return name == nullptr ? fmt::format("signal {}", signal) : fmt::format("SIG{}", name);
-}
-
 FactObject core_facts(const CoreFacts& core) {
   return {{"file", {core.file}},
           {"signal", {std::int64_t{core.signal}}},
@@ -73,6 +68,11 @@ std::string signal_text(const CoreFacts& core) {
   std::string text = fmt::format("{} in thread {}", signal_name(core.signal), core.signal_thread);
   if (core.fault_address != 0) text += fmt::format(" at {:#x}", core.fault_address);
   return text;
+}
+
+std::string signal_name(int signal) {
+  const char* const name = ::sigabbrev_np(signal);
+  return name == nullptr ? fmt::format("signal {}", signal) : fmt::format("SIG{}", name);
 }
 
 std::string utc_time(std::int64_t ns_since_epoch) {

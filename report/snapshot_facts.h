@@ -25,6 +25,7 @@ FactObject totals_facts(const SnapshotHeader& header);
 // How it was taken: method, consistent, partial, pause_ms, ... warnings.
 FactObject capture_facts(const SnapshotHeader& header);
 
+std::string signal_name(int signal);  // SIGABRT
 // "SIGABRT in thread 4242"; "none" for a core that no signal made.
 std::string signal_text(const CoreFacts& core);
 

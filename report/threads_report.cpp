@@ -121,6 +121,7 @@ class ThreadTexts {
           .name(stacks_.gil_holder == 0 ? "a thread that was not found" : "thread " + named(stacks_.gil_holder));
     }
     if (stacks_.collecting == Tristate::kUnknown) line.text("   collection: not known");
+    if (header.method == "core") return line.text("      from a core");
     return line.text(header.method == "read" ? "      not stopped"
                                              : fmt::format("      stopped {:.1f} ms", header.pause_ms));
   }
@@ -171,6 +172,11 @@ class ThreadTexts {
   void add_activity(const ThreadStack& thread, Line& line) const {
     const std::string holds = thread.has(kThreadHoldsGil) ? ", holds the GIL" : "";
     const std::string waited = thread.wait_seconds >= 1 ? " " + duration_text(thread.wait_seconds) : "";
+    const CoreFacts& core = snapshot_.header.core;
+    if (core.signal != 0 && thread.tid == core.signal_thread) {
+      line.text("ended by " + signal_name(core.signal) + holds, Emphasis::kBad);
+      return;
+    }
     switch (thread.wait) {
       case WaitKind::kUnknown:
         line.text("could not be stopped" + holds, Emphasis::kFaint);

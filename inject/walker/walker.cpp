@@ -133,8 +133,11 @@ class Walk {
   // A live object's count is small, or one of the immortal marks (3.12+: 2^30 and more in 32 bits, flags above).
   bool plausible_count(std::uint64_t object) const {
     const std::uint64_t count = memory_.word(object);
-    return (count & 0xffffffff) != 0 && (count >> 32 == 0 || control_->layout.since >= 0x030c0000) &&
-           count >> 63 == 0 && (count >> 48 == 0 || control_->layout.since >= 0x030e0000);
+    if ((count & 0xffffffff) == 0 || count >> 63 != 0) return false;
+    if (count >> 32 == 0) return true;
+    // From 3.12 on an extension of an older ABI counts an immortal object up beyond 32 bits; a pointer is far more.
+    return control_->layout.since >= 0x030c0000 && (count >> 32 & 0xffff) <= 0xff &&
+           (count >> 48 == 0 || control_->layout.since >= 0x030e0000);
   }
   std::uint64_t* visited_word(std::uint64_t target) const {
     const std::uint64_t bitmap = pointer<std::uint64_t>(control_->directory)[target >> 30];

@@ -1,30 +1,44 @@
 #include "report/cli/doctor_checks.h"
 
 #include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <charconv>
+#include <csignal>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include "attach/base/file_descriptor.h"
+#include "attach/cached_memory.h"
+#include "attach/elf_image.h"
+#include "attach/memory_map.h"
 #include "attach/preflight.h"
 #include "report/cli/process_facts.h"
 #include "report/text_layout.h"
+#include "snapshot/memory/foreign_malloc.h"
+#include "snapshot/threads/system_calls.h"
+#include "snapshot/threads/tasks.h"
 
 namespace memsnap {
 namespace {
 
 constexpr int kOldestKernel = 4 * 1000 + 18;
-constexpr int kPidfdKernel = 5 * 1000 + 3;
-constexpr int kRseqKernel = 5 * 1000 + 13;
+constexpr double kLongWait = 60;  // seconds: worth a word
 constexpr unsigned kCapSysPtrace = 19;
+constexpr auto kRseqQuery = static_cast<__ptrace_request>(0x420f);  // PTRACE_GET_RSEQ_CONFIGURATION, from Linux 5.13 on
 constexpr std::uint64_t kResidentForOneFileByte = 8;  // a heap snapshot takes about an eighth of what is resident
 
 std::string first_line(const std::string& path) {
@@ -80,6 +94,27 @@ class Checklist {
   DoctorResult result_;
 };
 
+bool has_pidfd() {
+  return static_cast<bool>(FileDescriptor(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))));
+}
+
+// Asked of a child made for it, since the kernel answers only a tracer.
+bool has_rseq_query() {
+  const pid_t child = ::fork();
+  if (child < 0) return false;
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) ::pause();
+  }
+  std::array<std::byte, 64> answer{};
+  const bool asked = ::ptrace(PTRACE_SEIZE, child, nullptr, nullptr) == 0 &&
+                     ::ptrace(PTRACE_INTERRUPT, child, nullptr, nullptr) == 0 && ::waitpid(child, nullptr, 0) == child;
+  const bool there = asked && ::ptrace(kRseqQuery, child, answer.size(), answer.data()) > 0;
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  return there;
+}
+
 void check_kernel(Checklist& list) {
   utsname name{};
   ::uname(&name);
@@ -94,8 +129,8 @@ void check_kernel(Checklist& list) {
     return;
   }
   list.ok("kernel", fmt::format("kernel {}, {}; pidfd {}, rseq query {}", release, machine,
-                                number >= kPidfdKernel ? "present" : "not there (start time is used)",
-                                number >= kRseqKernel ? "present" : "not there"));
+                                has_pidfd() ? "present" : "not there (start time is used)",
+                                has_rseq_query() ? "present" : "not there"));
 }
 
 void check_yama(Checklist& list, bool privileged) {
@@ -117,6 +152,24 @@ void check_python(Checklist& list, const ProcessFacts& facts) {
     return list.ok("python", fmt::format("{} is CPython {}, its layout is verified", facts.info.pid, python.version));
   }
   list.bad(python.error->code(), "python", python.error->what(), python.error->hint());
+}
+
+void check_allocator(Checklist& list, pid_t pid) {
+  const std::string foreign = foreign_malloc(loaded_images(pid, MemoryMap::of(pid), LiveMemory(pid)));
+  if (foreign.empty()) return list.ok("allocator", "malloc is the C library's: its free memory can be told");
+  list.note("allocator", fmt::format("malloc is {}: its free memory is not told from what is in use", foreign));
+}
+
+void check_main_thread(Checklist& list, pid_t pid) {
+  std::vector<Task> tasks = read_tasks(pid);
+  if (tasks.empty() || tasks.front().idle_seconds < kLongWait) return;
+  tasks.resize(1);
+  add_running_calls(pid, tasks);
+  const Task& task = tasks.front();
+  if (!task.call) return;
+  list.note("main_thread",
+            fmt::format("main thread has been in {} for {}: fine for a snapshot; memsnap threads {} says more",
+                        system_call_name(task.call->number), duration_text(task.idle_seconds), pid));
 }
 
 void check_state(Checklist& list, const ProcessFacts& facts) {
@@ -210,7 +263,9 @@ DoctorResult check_process(pid_t pid, const std::string& directory) {
   }
   list.ok("permission", fmt::format("the kernel lets this user look at {} (user {})", pid, facts->info.user));
   check_python(list, *facts);
+  check_allocator(list, pid);
   check_state(list, *facts);
+  check_main_thread(list, pid);
   check_memory_limit(list, pid);
   check_space(list, *facts, directory);
   return list.take();

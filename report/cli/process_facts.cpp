@@ -44,6 +44,17 @@ std::uint64_t number(const std::map<std::string, std::string>& fields, const std
 
 std::string_view base_name(std::string_view path) { return path.substr(path.find_last_of('/') + 1); }
 
+// A program that CPython was linked into, under whatever name.
+bool embeds_python(pid_t pid) {
+  try {
+    const MemoryMap map = MemoryMap::of(pid);
+    const auto images = loaded_images(pid, map, LiveMemory(pid));
+    return !images.empty() && (images.front()->symbol("_PyRuntime") || images.front()->section(".PyRuntime"));
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 std::optional<ProcessFacts> read_process(pid_t pid) {
@@ -86,10 +97,10 @@ bool looks_like_python(const ProcessFacts& process) {
   for (std::string line; std::getline(maps, line);) {
     if (line.find("/libpython") != std::string::npos) return true;
   }
+  if (!process.info.executable.empty()) return embeds_python(process.info.pid);
   // Neither can be read of another user's process: its command line can.
   const std::string_view command = process.info.command_line;
-  return process.info.executable.empty() &&
-         base_name(command.substr(0, command.find(' '))).find("python") != std::string_view::npos;
+  return base_name(command.substr(0, command.find(' '))).find("python") != std::string_view::npos;
 }
 
 bool may_attach(pid_t pid) {

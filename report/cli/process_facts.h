@@ -27,7 +27,8 @@ struct ProcessFacts {
 std::optional<ProcessFacts> read_process(pid_t pid);  // empty: there is none, or it is a zombie or a kernel thread
 
 std::vector<std::pair<pid_t, pid_t>> all_processes();  // pid, parent
-// By the names of its program and libraries: a program that embeds CPython statically under another name is not seen.
+// By the names of its program and libraries, else by the symbols of its program. Of another user's: by its command
+// line.
 bool looks_like_python(const ProcessFacts& process);
 
 // Whether this user could attach: the kernel's own answer for /proc/PID/mem, which asks the same as ptrace.

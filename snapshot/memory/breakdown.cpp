@@ -8,7 +8,7 @@
 #include <span>
 #include <utility>
 
-#include "attach/cached_memory.h"
+#include "attach/child_memory.h"
 #include "snapshot/cpython/interpreters.h"
 #include "snapshot/memory/foreign_malloc.h"
 #include "snapshot/memory/malloc_arena.h"
@@ -269,8 +269,8 @@ class Breakdown {
 MallocUse account_for_memory(const FrozenProcess& frozen, FrozenChild* child, const PythonProcess& python,
                              const std::vector<std::unique_ptr<ElfImage>>& images, const HeapGraph& graph,
                              const ResidentPages& resident, MemoryTotals& totals) {
-  std::optional<LiveMemory> direct;
-  if (child != nullptr) direct.emplace(child->pid());
+  std::optional<ChildMemory> direct;
+  if (child != nullptr) direct.emplace(child->pid(), frozen.map());
   const ProcessMemory& memory = direct ? static_cast<const ProcessMemory&>(*direct) : frozen.memory();
   return Breakdown(memory, frozen.memory(), frozen.map(), python, graph, resident).run(images, totals);
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -11,9 +12,12 @@
 #include "attach/base/error.h"
 #include "attach/core_arguments.h"
 #include "attach/core_process.h"
+#include "attach/native_symbols.h"
 #include "snapshot/cpython/python_process.h"
+#include "snapshot/session/redact_stacks.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/session/walked_heap.h"
+#include "snapshot/threads/thread_reader.h"
 
 namespace memsnap {
 namespace {
@@ -78,6 +82,27 @@ void add_doubts(SnapshotHeader& header, const CoreFile& core, const CoreProcess&
   if (core.bad_notes() != 0) header.warnings.push_back(fmt::format("{} damaged notes in the core", core.bad_notes()));
 }
 
+// What the threads did at the end. Names of the kernel's are not in a core: those Python gave are.
+ThreadStacks stacks_of(const CoreFile& core, const CoreProcess& process, const PythonProcess& python,
+                       const std::vector<std::unique_ptr<ElfImage>>& images, const SnapshotRequest& request) {
+  std::vector<Task> tasks;
+  std::vector<HeldThread> held;
+  for (const CoreThread& thread : core.process().threads) {
+    Task task{.tid = thread.tid, .inner_tid = thread.tid, .name = core.process().name};
+    // As everywhere the main one first: a core begins with the thread that the signal ended.
+    tasks.insert(thread.tid == core.process().pid ? tasks.begin() : tasks.end(), std::move(task));
+    held.push_back({thread.tid, thread.registers});
+  }
+  ThreadReader reader(0, std::move(tasks));  // no process is asked for anything: its number may be another's by now
+  reader.read(process.memory(), python, held);
+  if (request.native) reader.unwind(process.memory(), process.map());
+  NativeSymbols symbols(images);
+  reader.name_native(symbols);
+  ThreadStacks stacks = reader.finish();
+  redact_stacks(stacks, request.redact);
+  return stacks;
+}
+
 }  // namespace
 
 TargetInfo describe_target(const CoreFile& core) {
@@ -121,6 +146,7 @@ Snapshot take_core_snapshot(const CoreFile& core, const CoreSearch& search, cons
       hash_key =
           process.memory().try_read<std::array<std::uint64_t, 2>>(core.process().random_bytes).value_or(hash_key);
     }
+    snapshot.threads = stacks_of(core, process, python, images, request);
     late_roots = walk_into(snapshot, process, python, request, hash_key, log);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kUnsupported && error.code() != ExitCode::kInternal) throw;

@@ -18,6 +18,7 @@
 #include "snapshot/memory/breakdown.h"
 #include "snapshot/memory/resident_pages.h"
 #include "snapshot/session/native_memory.h"
+#include "snapshot/session/redact_stacks.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/session/walked_heap.h"
 #include "snapshot/threads/thread_reader.h"
@@ -70,14 +71,14 @@ class Session {
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
-    threads.read(frozen->memory(), python, frozen->facts().held);
-    if (request_.native) threads.unwind(frozen->memory(), frozen->map());
+    or_warn("threads", [&] { threads.read(frozen->memory(), python, frozen->facts().held); });
+    if (request_.native) or_warn("native stacks", [&] { threads.unwind(frozen->memory(), frozen->map()); });
     std::array<std::uint64_t, 2> hash_key{};
     if (request_.strings == StringsPolicy::kHash) hash_key = secret_of(request_.pid, frozen->memory());
     auto late_roots = walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
-    account(*frozen, python, late_roots);
+    or_warn("resident memory", [&] { account(*frozen, python, late_roots); });
     result_.left_behind = frozen->release();
-    name_threads(threads);
+    or_warn("names of threads", [&] { name_threads(threads); });
     frozen.reset();
     header().target_ended = !target_.alive();
     analyse(result_.snapshot, std::move(late_roots), log_);
@@ -89,6 +90,16 @@ class Session {
 
   void cancel_point() const {
     if (request_.cancelled && request_.cancelled()) throw Error(ExitCode::kGaveUp, "cancelled", "");
+  }
+
+  // The objects are what a snapshot is for: where something else cannot be read, it is said, and they are kept.
+  template <class Function>
+  void or_warn(const char* what, const Function& read) {
+    try {
+      read();
+    } catch (const Error& error) {
+      header().warnings.push_back(fmt::format("{} could not be read: {}", what, error.what()));
+    }
   }
 
   void describe_target() {
@@ -146,24 +157,7 @@ class Session {
     NativeSymbols symbols(images_);
     threads.name_native(symbols);
     ThreadStacks& stacks = result_.snapshot.threads.emplace(threads.finish());
-    if (!request_.redact.empty()) redact(stacks);
-  }
-
-  void redact(ThreadStacks& stacks) const {
-    const Redactor redactor(request_.redact);
-    StringTable strings;
-    std::vector<StringId> moved;
-    for (StringId id = 0; id < stacks.strings.size(); ++id)
-      moved.push_back(strings.add(redactor.apply(std::string(stacks.strings.text(id)))));
-    for (ThreadStack& thread : stacks.threads) {
-      thread.name = moved[thread.name];
-      thread.waits = moved[thread.waits];
-    }
-    for (StackFrame& frame : stacks.frames) {
-      frame.function = moved[frame.function];
-      frame.file = moved[frame.file];
-    }
-    stacks.strings = std::move(strings);
+    redact_stacks(stacks, request_.redact);
   }
 
   void take_over(const FreezeFacts& facts) {

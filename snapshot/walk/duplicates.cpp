@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace memsnap {
 namespace {
 
 constexpr std::uint64_t kMostRead = 1u << 20;
+constexpr std::uint64_t kMostElsewhere = 1u << 30;
 constexpr std::size_t kPiece = 16u << 10;
 constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;  // 2^64 divided by the golden ratio
 
@@ -19,10 +21,11 @@ class NumbersSeen {
  public:
   explicit NumbersSeen(std::size_t most) : slots_(most + most / 2 + 1) {}
 
+  void prefetch(std::uint64_t number) const { __builtin_prefetch(&slots_[first_slot(number)]); }
+
   // False when it was there before.
   bool add(std::uint64_t number) {
-    // The upper half of a product: evenly over any number of slots, for numbers that are hashes.
-    auto at = static_cast<std::size_t>((static_cast<Wide>(number) * slots_.size()) >> 64);
+    std::size_t at = first_slot(number);
     for (; slots_[at] != 0; at = at + 1 < slots_.size() ? at + 1 : 0) {
       if (slots_[at] == number) return false;
     }
@@ -31,24 +34,33 @@ class NumbersSeen {
   }
 
  private:
+  // The upper half of a product: evenly over any number of slots, for numbers that are hashes.
+  std::size_t first_slot(std::uint64_t number) const {
+    return static_cast<std::size_t>((static_cast<Wide>(number) * slots_.size()) >> 64);
+  }
+
   std::vector<std::uint64_t> slots_;
 };
 
 class DuplicateCounter {
  public:
-  DuplicateCounter(const ObjectReader& reader, std::size_t values) : reader_(reader), seen_(values), piece_(kPiece) {}
+  DuplicateCounter(const ObjectReader& reader, std::size_t values)
+      : reader_(reader), seen_(values), piece_(kPiece), elsewhere_left_(kMostElsewhere) {}
 
-  void add(std::uint64_t object, ValueKind kind, std::uint64_t size) {
+  // `limit`: where the next object begins, into which no true value reaches.
+  void add(std::uint64_t object, std::uint64_t limit, ValueKind kind, std::uint64_t size) {
     const auto place = kind == ValueKind::kText ? reader_.characters_of(object) : reader_.bytes_of(object);
-    if (!place) return;
+    if (!place || !plausible(*place, object, limit)) return;
     const auto value = hash(*place);
-    if (!value || seen_.add(spread(*value ^ static_cast<std::uint64_t>(kind)))) return;
-    Totals& totals = totals_[static_cast<std::size_t>(kind)];
-    ++totals.count;
-    totals.bytes += size;
+    if (!value) return;
+    const std::uint64_t number = spread(*value ^ static_cast<std::uint64_t>(kind));
+    seen_.prefetch(number);
+    waiting_[waiting_count_++] = {number, size, kind};
+    if (waiting_count_ == waiting_.size()) settle();
   }
 
-  std::vector<NamedCount> result() const {
+  std::vector<NamedCount> result() {
+    settle();
     std::vector<NamedCount> found;
     for (const auto& [kind, name] :
          {std::pair{ValueKind::kText, "builtins.str"}, {ValueKind::kBytes, "builtins.bytes"}}) {
@@ -63,6 +75,11 @@ class DuplicateCounter {
     std::uint64_t count = 0;
     std::uint64_t bytes = 0;
   };
+  struct Waiting {
+    std::uint64_t number = 0;
+    std::uint64_t size = 0;
+    ValueKind kind = ValueKind::kNone;
+  };
 
   // Every bit of the result depends on every bit of the value; never 0.
   static std::uint64_t spread(std::uint64_t value) {
@@ -70,6 +87,28 @@ class DuplicateCounter {
     value *= kSpread;
     value ^= value >> 29;
     return value == 0 ? 1 : value;
+  }
+
+  // So that forged lengths cannot make more work than there is memory. Characters may lie elsewhere (strings made by
+  // old C interfaces): those have a limit in all.
+  bool plausible(const ValuePlace& place, std::uint64_t object, std::uint64_t limit) {
+    const std::uint64_t size = place.count * place.unit;
+    if (place.address >= object && place.address < limit) return size <= limit - place.address;
+    const std::uint64_t read = std::min(size, kMostRead);
+    if (read > elsewhere_left_) return false;
+    elsewhere_left_ -= read;
+    return true;
+  }
+
+  // By the time they are looked up, their places in the table are in the processor's cache.
+  void settle() {
+    for (const Waiting& value : std::span(waiting_).first(waiting_count_)) {
+      if (seen_.add(value.number)) continue;
+      Totals& totals = totals_[static_cast<std::size_t>(value.kind)];
+      ++totals.count;
+      totals.bytes += value.size;
+    }
+    waiting_count_ = 0;
   }
 
   // Of 64 bits: among a hundred million values two different ones meet by chance once in 3,700 snapshots.
@@ -89,6 +128,9 @@ class DuplicateCounter {
   const ObjectReader& reader_;
   NumbersSeen seen_;
   std::vector<char> piece_;
+  std::uint64_t elsewhere_left_;
+  std::array<Waiting, 64> waiting_;
+  std::size_t waiting_count_ = 0;
   std::array<Totals, 3> totals_;
 };
 
@@ -102,7 +144,8 @@ std::vector<NamedCount> count_duplicates(const HeapGraph& graph, const ObjectRea
   for (NodeIndex node = 0; node < graph.node_count(); ++node) {
     const TypeId type = graph.type[node];
     if (type >= kinds.size() || kinds[type] == ValueKind::kNone) continue;
-    counter.add(graph.address[node], kinds[type], graph.size[node]);
+    const std::uint64_t next = node + 1 < graph.node_count() ? graph.address[node + 1] : ~std::uint64_t{0};
+    counter.add(graph.address[node], next, kinds[type], graph.size[node]);
   }
   return counter.result();
 }

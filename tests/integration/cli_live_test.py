@@ -9,6 +9,7 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -123,6 +124,14 @@ class Planted(harness.LiveTest):
                 result = memsnap(*command, *option)
                 self.assertEqual(0, result.status, str(result))
                 self.check_harmless(result.out + result.err, (command, option))
+
+
+class Doctor(harness.LiveTest):
+    def test_the_allocator_is_named(self):
+        with Target(WAIT) as target:
+            checks = {check["check"]: check for check in memsnap("doctor", target.pid, "--json").json()["checks"]}
+        self.assertEqual("ok", checks["allocator"]["verdict"])
+        self.assertIn("malloc is the C library's", checks["allocator"]["text"])
 
 
 class Formats(harness.LiveTest):
@@ -285,6 +294,14 @@ class Selectors(harness.LiveTest):
             tree = memsnap("snapshot", "--tree", one.pid, "--json", "-o", self.file_name())
             self.assertEqual(one.pid, tree.json()["pid"])
         self.assertEqual(3, memsnap("snapshot", "--name", name).status)
+
+    def test_python_under_another_name(self):
+        [found] = subprocess.run([*harness.PYTHON, "-c", "import os, sys; print(os.path.realpath(sys.executable))"],
+                                 stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+        program = shutil.copy(found, self.folder / "shopd")
+        with Target(WAIT, python=[program]) as target:
+            rows = memsnap("ps", "--json").json()["processes"]
+            self.assertEqual(["ok"], [row["attach"] for row in rows if row["pid"] == target.pid])
 
 
 class Streams(harness.LiveTest):

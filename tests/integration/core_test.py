@@ -141,8 +141,14 @@ class CoreTest(harness.LiveTest):
         for name, (count, _) in live_types.items():
             # One object may be on a stack alone, and be gone by the time of the core.
             self.assertLessEqual(abs(core_types.get(name, (0, 0))[0] - count), max(1, count * 0.01), name)
+        self.assertEqual(self.stacks(live["file"]), self.stacks(core["file"]))
         self.assertGreater(core["orphans"], 0)  # the scan ran: every interpreter has some that only C refers to
         self.assertLess(core["orphans"], 0.1 * len(expected))
+
+    def stacks(self, file):
+        """{tid: its Python calls} of a snapshot's threads."""
+        threads = memsnap("threads", file, "--json").json()["threads"]
+        return {thread["tid"]: [(frame["function"], frame["file"], frame["line"]) for frame in thread["frames"]] for thread in threads}
 
     def check_header(self, answer, pid, name, live):
         self.assertEqual(("core", True, False, pid), (answer["method"], answer["consistent"], answer["partial"], answer["pid"]))
@@ -227,6 +233,13 @@ class CoreTest(harness.LiveTest):
                 self.assertEqual(name == "SIGABRT", answer["during_collection"])
                 self.assertNotIn(answer["core"]["signal_thread"], (0, target.pid))
                 self.assertEqual(1000, self.types(answer["file"])["__main__.Marker"][0])
+                self.check_ended_thread(answer, ["__del__", "crash"] if name == "SIGABRT" else ["string_at"])
+
+    def check_ended_thread(self, answer, innermost):
+        tid = answer["core"]["signal_thread"]
+        functions = [function for function, _, _ in self.stacks(answer["file"])[tid]]
+        self.assertEqual(innermost, [function.split(".")[-1] for function in functions[:len(innermost)]])
+        self.assertRegex(memsnap("threads", answer["file"]).out, r"%d Thread-1.* ended by %s" % (tid, answer["core"]["signal_name"]))
 
     @unittest.skipUnless(kernel_writes_files() and PYTHON[0] == "chroot", "for an interpreter in a chroot, and a kernel's core")
     def test_files_of_another_root_are_asked_for_by_build_id(self):
