@@ -53,7 +53,8 @@ class Sampling(harness.LiveTest):
         self.assertAlmostEqual(1, small[2] / 40000, delta=0.2)
 
     def test_totals_of_a_thread_are_exact_all_the_same(self):
-        exact, sampled = (agent_harness.run(PROGRAM, period=period)["dump"]["threads"] for period in (1, 512 << 10))
+        exact, sampled = (agent_harness.run(PROGRAM, period=period, environment={"PYTHONMALLOC": "malloc"})["dump"]["threads"]
+                          for period in (1, 512 << 10))
 
         for name in ("allocations", "bytes"):
             self.assertEqual(sum(thread[name] for thread in exact), sum(thread[name] for thread in sampled))
