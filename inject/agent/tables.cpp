@@ -38,7 +38,7 @@ bool open_tables() {
   tables.roots = section<std::uint32_t>(at.roots);
   tables.root_count = at.roots.capacity < kRootCount ? at.roots.capacity : kRootCount;
   tables.leaves = section<std::uint64_t>(at.leaves);
-  tables.leaf_capacity = at.leaves.capacity / kLeafWords;
+  tables.leaf_capacity = at.leaves.capacity;
   tables.period = config.period;
   tables.exact = config.period <= 1;
   store_release(&tables.thread_hash, section<std::uint64_t>(at.thread_hash));

@@ -112,7 +112,7 @@ class Loader {
     loaded_.allocators = plan_.got.allocators | (domains.empty() ? 0 : domain_bits());
     header.allocators = loaded_.allocators;
     step("image");
-    require(memory_.write(place.image_begin, bytes, stopped_), "the agent's memory");
+    require(write_image(place.image_begin, bytes), "the agent's memory");
     // Recording begins with the first hook: the lease is the last thing between a killed memsnap and a quiet agent.
     const AgentControl control{.mode = static_cast<std::uint32_t>(AgentMode::kRecord),
                                .depth = setup_.depth,
@@ -126,6 +126,16 @@ class Loader {
     require(loaded_.mapped.tables->add(domains) && write_patches(memory_, domains, stopped_),
             "CPython's table of allocators");
     step("hooked");
+  }
+
+  // Pages that are all zero are so already, and are not made resident.
+  bool write_image(std::uint64_t begin, std::span<const std::byte> bytes) const {
+    for (std::size_t at = 0; at < bytes.size(); at += kPageSize) {
+      const auto page = bytes.subspan(at, kPageSize);
+      const bool blank = std::all_of(page.begin(), page.end(), [](std::byte byte) { return byte == std::byte{0}; });
+      if (!blank && !memory_.write(begin + at, page, stopped_)) return false;
+    }
+    return true;
   }
 
   // What the domains call now becomes what the hooks go on to; the context is left as it is.

@@ -10,6 +10,7 @@
 #include <span>
 #include <string_view>
 
+#include "attach/cached_memory.h"
 #include "attach/registers.h"
 #include "attach/unwinder.h"
 #include "inject/control/written_pages.h"
@@ -157,7 +158,10 @@ class Scan {
         shared.each(mapping, frozen_.memory(), true, visit);
       }
     }
-    if (own.unreadable() != 0) add(fmt::format("{} page(s) of it could not be read", own.unreadable()), false);
+    // What cannot be read here the process cannot read either; but a copy that was killed could not be read at all.
+    std::array<std::byte, 16> bytes{};
+    if (own.unreadable() != 0 && (child == nullptr || !LiveMemory(child->pid()).copy(begin_, bytes)))
+      add(fmt::format("{} page(s) of its frozen copy could not be read", own.unreadable()), true);
   }
 
   // Shared memory, not a device or a file.

@@ -15,6 +15,7 @@ constexpr std::size_t kBatch = 256;  // pages: a run that is read at once
 constexpr std::uint64_t kPresent = 1ull << 63;
 constexpr std::uint64_t kSwapped = 1ull << 62;
 constexpr std::uint64_t kOfFile = 1ull << 61;
+constexpr std::uint64_t kGuard = 1ull << 58;  // MADV_GUARD_INSTALL: nothing is there
 
 }  // namespace
 
@@ -33,7 +34,8 @@ void WrittenPages::each(const Mapping& mapping, const ProcessMemory& memory, boo
     }
     for (std::size_t first = 0; first < pages;) {
       const auto counts = [&](std::size_t page) {
-        return (flags.at(page) & (kPresent | kSwapped)) != 0 && (shared || (flags.at(page) & kOfFile) == 0);
+        if ((flags.at(page) & kGuard) != 0 || (flags.at(page) & (kPresent | kSwapped)) == 0) return false;
+        return shared || (flags.at(page) & kOfFile) == 0;
       };
       std::size_t last = first;
       while (last < pages && counts(last)) ++last;

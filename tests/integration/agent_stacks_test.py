@@ -121,11 +121,11 @@ def program():
     keep = []
     for i in range(200):
         scope = {}
-        exec(compile("def f():\\\\n    return bytearray(777)\\\\ngot = f()", "made-%d" % i, "exec"), scope)
+        exec(compile("def f():\\n    return bytearray(777)\\ngot = f()", "made-%d" % i, "exec"), scope)
         keep.append(scope["got"])
         del scope
     return keep
-'''.replace("\\\\\\\\n", "\\\\n")
+'''
 
 CALLBACKS = '''
 import functools, re
@@ -214,10 +214,10 @@ class Stacks(harness.LiveTest):
     def test_names_and_files_of_any_letters(self):
         source = '''
             names = {}
-            exec(compile("def fünktiön():\\\\n    return bytearray(50001)", "ordner/δοκιμή.py", "exec"), names)
+            exec(compile("def fünktiön():\\n    return bytearray(50001)", "ordner/δοκιμή.py", "exec"), names)
             def program():
                 return names["fünktiön"]()
-            '''.replace("\\\\n", "\\n")
+            '''
         dump = agent_harness.run(source)["dump"]
         stacks = [site["stack"] for site in dump["sites"] if site["live_bytes"] > 50000]
 

@@ -104,17 +104,17 @@ TEST(InjectCycle, StoppedTargetStaysStopped) {
     ::waitid(P_PID, static_cast<id_t>(target.pid()), &info, WSTOPPED | WCONTINUED | WNOHANG);
     return info.si_pid;
   };
+  const auto is_stopped = [&] { return state_of(target.pid()) == 'T'; };
   for (int i = 0; i < 4; ++i) {  // most times it is stopped inside malloc
     ::kill(target.pid(), SIGSTOP);
-    ASSERT_TRUE(ForkedTarget::wait_until([&] { return state_of(target.pid()) == 'T'; }));
-    EXPECT_EQ(reported(), target.pid());
+    ASSERT_TRUE(ForkedTarget::wait_until([&] { return reported() == target.pid(); }));  // all of its threads
     TestLog log;
     const auto tracking = Tracking::start(id, test_setup(), log);
-    EXPECT_EQ(state_of(target.pid()), 'T');
+    EXPECT_TRUE(ForkedTarget::wait_until(is_stopped));
     EXPECT_EQ(reported(), 0);
     const TrackingEnd end = tracking->stop();
     EXPECT_EQ(joined(end.left_behind), "") << log.text();
-    EXPECT_EQ(state_of(target.pid()), 'T');
+    EXPECT_TRUE(ForkedTarget::wait_until(is_stopped));
     EXPECT_EQ(reported(), 0);
     ::kill(target.pid(), SIGCONT);
     EXPECT_TRUE(goes_on(target));

@@ -228,6 +228,35 @@ TEST(InjectRefused, AnotherTracer) {
   expect_untouched(target, before);
 }
 
+TEST(InjectRefused, StaticProgram) {
+  ForkedTarget target([](TargetNotes& notes) {
+    notes.ready = 1;
+    ::execl(MEMSNAP_STATIC_TARGET, "static_target", nullptr);
+  });
+  target.wait_ready();
+  ASSERT_TRUE(ForkedTarget::wait_until(
+      [&] { return read_whole("/proc/" + std::to_string(target.pid()) + "/comm").starts_with("static_target"); }));
+  const ProcessId id = ProcessId::open(target.pid());
+  const Fingerprint before = take_fingerprint(id, {});
+  const Attempt refused = track_elsewhere(target.pid(), [] {});
+  EXPECT_EQ(refused.code, static_cast<int>(ExitCode::kUnsupported)) << refused.text;
+  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "");
+}
+
+TEST(InjectRefused, AnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  ForkedTarget target(tick);
+  target.wait_ready();
+  ASSERT_TRUE(goes_on(target));
+  const Fingerprint before = take_fingerprint(ProcessId::open(target.pid()), {});
+  constexpr uid_t kNobody = 65534;
+  const Attempt refused = track_elsewhere(target.pid(), [] {
+    if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(1);
+  });
+  EXPECT_EQ(refused.code, static_cast<int>(ExitCode::kNoPermission)) << refused.text;
+  expect_untouched(target, before);
+}
+
 TEST(InjectRefused, ThreadInUninterruptibleSleep) {
   ForkedTarget target([](TargetNotes& notes) {
     std::thread([&notes] {

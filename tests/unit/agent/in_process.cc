@@ -86,7 +86,7 @@ void map_tables() {
   place(sections.code_hash, 1u << 17, 4);
   place(sections.texts, 256u << 20, 1);
   place(sections.roots, memsnap::kRootCount, 4);
-  place(sections.leaves, 16384ull * memsnap::kLeafWords, 8);
+  place(sections.leaves, 16384, memsnap::kLeafWords * 8);
   place(sections.patches, 4096, sizeof(memsnap::AgentPatch));
   table_file = static_cast<int>(syscall(SYS_memfd_create, memsnap::kAgentName, 1));
   if (table_file < 0 || ftruncate(table_file, static_cast<off_t>(at)) != 0) abort();
