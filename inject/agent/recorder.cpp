@@ -23,7 +23,7 @@ void count_in_filter(std::uint64_t address, int step) {
 
 std::uint32_t site_of(ThreadCache& self, Allocator allocator) {
   const std::uint32_t node = stack_node(self);
-  return node == 0 ? 0 : node_of(self, node, kNodeAllocator, static_cast<std::uint64_t>(allocator));
+  return node == 0 ? 0 : node_of(self, node, kTrieAllocator, static_cast<std::uint64_t>(allocator));
 }
 
 void count(ThreadCache& self, std::uint32_t site, std::uint64_t address, const Weight& weight) {

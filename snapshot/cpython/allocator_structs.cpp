@@ -24,8 +24,8 @@ std::vector<Segment> writable_data(const ProcessMemory& memory, const MemoryMap&
   std::vector<Segment> found;
   for (const ElfImage::Section& part : image.writable_segments()) {
     for (const Mapping& mapping : map.mappings()) {
-      const std::uint64_t begin = std::max(mapping.begin, (part.begin + 7) & ~7ull);
-      const std::uint64_t end = std::min(mapping.end, part.end & ~7ull);
+      const std::uint64_t begin = std::max(mapping.begin, (part.begin + 7) & ~std::uint64_t{7});
+      const std::uint64_t end = std::min(mapping.end, part.end & ~std::uint64_t{7});
       if (!mapping.writable || !mapping.readable || begin >= end || (end - begin) / 8 > kMostWords) continue;
       Segment segment{begin, std::vector<std::uint64_t>((end - begin) / 8)};
       if (memory.copy(begin, std::as_writable_bytes(std::span(segment.words)))) found.push_back(std::move(segment));
