@@ -24,8 +24,11 @@ namespace {
 
 namespace po = boost::program_options;
 
-const std::vector<std::string> kFailNames{"delta",   "delta_percent", "old",         "new",    "rss",
-                                          "old_rss", "rss_delta",     "count_delta", "largest"};
+const std::vector<std::string>& fail_names() {
+  static const std::vector<std::string> names{"delta",   "delta_percent", "old",         "new",    "rss",
+                                              "old_rss", "rss_delta",     "count_delta", "largest"};
+  return names;
+}
 
 DiffBy by_of(const std::string& word) {
   if (word == "module") return DiffBy::kModule;
@@ -122,7 +125,7 @@ ExitCode run_diff(const Invocation& invocation) {
   options.min_delta = option_value<ByteCount>(invocation.options, "min-delta").value_or(ByteCount{}).value;
   std::optional<Expression> limit;
   if (const auto text = option_value<std::string>(invocation.options, "fail-on")) {
-    limit = Expression::parse(*text, kFailNames);
+    limit = Expression::parse(*text, fail_names());
   }
   const auto files = chosen_files(invocation.arguments);
   const bool tree = options.by == DiffBy::kModule || options.by == DiffBy::kPath;

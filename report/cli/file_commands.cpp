@@ -76,7 +76,10 @@ ExitCode run_info(const Invocation& invocation) {
   return intact ? ExitCode::kDone : ExitCode::kBadFile;
 }
 
-const std::vector<ExitCode> kFileCodes{ExitCode::kCannotWrite, ExitCode::kBadFile};
+const std::vector<ExitCode>& file_codes() {
+  static const std::vector<ExitCode> codes{ExitCode::kCannotWrite, ExitCode::kBadFile};
+  return codes;
+}
 
 }  // namespace
 
@@ -99,7 +102,7 @@ Command summary_command() {
   command.examples = {{"memsnap summary", "the newest snapshot"},
                       {"memsnap summary --sort retained -n 10 shop.msnap", "the ten types that retain most"},
                       {"memsnap summary -n 0 --csv shop.msnap > types.csv", "all types for a spreadsheet"}};
-  command.exit_codes = kFileCodes;
+  command.exit_codes = file_codes();
   command.tabular = true;
   command.run = run_summary;
   return command;
@@ -123,7 +126,7 @@ Command tree_command() {
   command.examples = {{"memsnap tree", "the newest snapshot"},
                       {"memsnap tree --min 5 --depth 4 shop.msnap", "only what is large and near"},
                       {"memsnap tree --json shop.msnap", "for a script"}};
-  command.exit_codes = kFileCodes;
+  command.exit_codes = file_codes();
   command.tabular = true;
   command.run = run_tree;
   return command;
@@ -142,7 +145,7 @@ Command stats_command() {
   add("rows,n", po::value<WholeNumber>()->value_name("N"), "list the N largest objects; default 5");
   add_report_output_options(command.options);
   command.examples = {{"memsnap stats", "the newest snapshot"}, {"memsnap stats --json shop.msnap", "for a script"}};
-  command.exit_codes = kFileCodes;
+  command.exit_codes = file_codes();
   command.tabular = true;
   command.run = run_stats;
   return command;
@@ -155,7 +158,7 @@ Command info_command() {
   command.arguments = "[FILE...]";
   command.description = "Reads the whole file, and so checks its sums.";
   command.examples = {{"memsnap info shop.msnap", "one file"}, {"memsnap info --jsonl *.msnap", "one line a file"}};
-  command.exit_codes = kFileCodes;
+  command.exit_codes = file_codes();
   command.run = run_info;
   return command;
 }
