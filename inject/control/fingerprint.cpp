@@ -30,7 +30,8 @@ std::map<std::string, std::string> open_files(pid_t pid) {
   while (const dirent* const entry = ::readdir(directory)) {
     const std::string number = static_cast<const char*>(entry->d_name);
     std::array<char, 512> name{};
-    if (::readlink((folder + "/" + number).c_str(), name.data(), name.size() - 1) > 0) files[number] = name.data();
+    if (::readlink(fmt::format("{}/{}", folder, number).c_str(), name.data(), name.size() - 1) > 0)
+      files[number] = name.data();
   }
   ::closedir(directory);
   return files;

@@ -16,7 +16,8 @@ bool undo_patches(const WritableMemory& memory, std::span<AgentPatch> patches, p
   bool all = true;
   // Backwards: of a word that was hooked twice, the later entry says what the loader bound it to in between.
   std::unordered_set<std::uint64_t> done;
-  for (auto patch = patches.rbegin(); patch != patches.rend(); ++patch) {
+  for (std::size_t left = patches.size(); left > 0; --left) {
+    AgentPatch* const patch = &patches[left - 1];
     if (patch->state != kPatchWritten || patch->kind == PatchKind::kNone || patch->address % 8 != 0) continue;
     if (!done.insert(patch->address).second) {
       patch->state = kPatchUndone;

@@ -89,7 +89,7 @@ class Unloader {
       stopped.release();
       end_.unhook_pause = stopped.stopped_for();
       agent_.target.require_alive();
-      if (!undone || !quiet) end_.left_behind.push_back("words of memsnap that could not be written over");
+      if (!undone || !quiet) end_.left_behind.emplace_back("words of memsnap that could not be written over");
       return true;
     });
     for (const AgentPatch& patch : agent_.patches) {
@@ -135,7 +135,7 @@ class Unloader {
     if (!header) return 0;
     constexpr std::uint64_t kMostThreads = 1u << 16;
     const AgentSection& section = header->sections.threads;
-    const std::uint64_t count =
+    const auto count =
         std::min<std::uint64_t>({section.capacity, std::uint64_t{header->thread_count} + 1, kMostThreads});
     const std::uint64_t size = agent_.place.shared_end - agent_.place.shared_begin;
     std::uint64_t inside = 0;
@@ -192,7 +192,7 @@ class Unloader {
     const std::string name = fmt::format("/memfd:{}", kAgentName);
     for (const Mapping& mapping : map.mappings()) {
       if (agent_.has_tables && mapping.begin == agent_.place.shared_begin && mapping.name.starts_with(name))
-        end_.left_behind.push_back("the tables of memsnap are still mapped");
+        end_.left_behind.emplace_back("the tables of memsnap are still mapped");
     }
     const std::uint64_t size = agent_.place.image_end - agent_.place.image_begin;
     for (const AgentPatch& patch : agent_.patches) {
