@@ -6,9 +6,10 @@
 namespace memsnap::agent {
 namespace {
 
-// Hides from the compiler that this is the frame it has just compared with: what is read next then does not wait for
-// the chain, and the chain is checked while it is read.
-inline std::uint64_t reached(std::uint64_t frame) {
+// The same frame, but the compiler does not know. Compared frames are read by this: the processor then goes ahead by
+// the addresses remembered, and the chain, each link of which waits for the one before it, is only compared with them.
+// No frame is read that the chain has not come to.
+inline std::uint64_t unrelated(std::uint64_t frame) {
   asm volatile("" : "+r"(frame));
   return frame;
 }
@@ -21,17 +22,12 @@ class Walk {
   Walk(ThreadCache& self, std::uint32_t most) : self_(self), frames_(config.layout), most_(most) {}
 
   std::uint32_t run(std::uint64_t top) {
-    if (!match(top)) return deep(top);
-    if (added_ == 0 && changed_ >= kept_) [[likely]] {
-      self_.frame_count = kept_;
-      if (kept_ != 0) return self_.node[kept_ - 1];
-    }
-    if (kept_ + added_ > most_) return deep(top);
-    return renew();
+    if (const std::uint32_t node = as_it_was(top)) return node;
+    return anew(top);
   }
 
   // Without any memory of the last one.
-  std::uint32_t from_nothing(std::uint64_t top) {
+  [[gnu::noinline]] std::uint32_t from_nothing(std::uint64_t top) {
     std::uint32_t count = 0;
     for (std::uint64_t frame = top; frame != 0; frame = frames_.previous(frame)) {
       if (count == most_) return deep(top);
@@ -43,6 +39,41 @@ class Walk {
   }
 
  private:
+  // The case of nearly every capture: the innermost frame is a known one, at the same instruction or at another, and
+  // the whole chain below it is as it was. 0: else.
+  std::uint32_t as_it_was(std::uint64_t top) {
+    std::uint32_t at = self_.frame_count - 1;  // of none: beyond all
+    if (at >= kMostFrames) return 0;
+    if (self_.frame[at] != top) {
+      const std::uint32_t guess = self_.position[position_of(top)];
+      if (guess >= at || self_.frame[guess] != top) return 0;
+      at = guess;
+    }
+    std::uint64_t next = frames_.previous(top);
+    for (std::uint32_t i = at; i > 0; --i) {
+      const std::uint64_t remembered = self_.frame[i - 1];
+      const std::uint64_t here = unrelated(remembered);
+      if (remembered != next || frames_.key(here) != self_.key[i - 1]) return 0;
+      next = frames_.previous(here);
+    }
+    if (next != 0) return 0;
+    self_.frame_count = at + 1;
+    const std::uint64_t key = frames_.key(top);
+    if (self_.key[at] == key) return self_.node[at];
+    const std::uint32_t node = below(at == 0 ? self_.record->node : self_.node[at - 1], top, true);
+    if (node == 0) {
+      self_.frame_count = 0;
+      return 0;
+    }
+    self_.key[at] = key;
+    return self_.node[at] = node;
+  }
+
+  [[gnu::noinline]] std::uint32_t anew(std::uint64_t top) {
+    if (!match(top) || kept_ + added_ > most_) return deep(top);
+    return renew();
+  }
+
   // Splits the chain into frames to add (`fresh`) and the first `kept_` known ones, of which those from `changed_` on
   // are at another instruction. False: too many frames.
   bool match(std::uint64_t frame) {
@@ -79,8 +110,10 @@ class Walk {
     std::uint64_t next = *frame;
     std::uint32_t i = at + 1;
     changed_ = i;
-    for (; i > 0 && self_.frame[i - 1] == next; --i) {
-      const std::uint64_t here = reached(self_.frame[i - 1]);
+    for (; i > 0; --i) {
+      const std::uint64_t remembered = self_.frame[i - 1];
+      const std::uint64_t here = unrelated(remembered);
+      if (remembered != next) break;
       const std::uint64_t key = frames_.key(here);
       if (self_.key[i - 1] != key) [[unlikely]] {
         self_.key[i - 1] = key;
@@ -115,7 +148,7 @@ class Walk {
 
   // A stack with more frames than are kept: the outer ones are left away by half of `most_` at a time, so that a
   // growing stack does not make new paths of all its frames with each one.
-  std::uint32_t deep(std::uint64_t top) {
+  [[gnu::noinline, gnu::cold]] std::uint32_t deep(std::uint64_t top) {
     constexpr std::uint64_t kBroken = 1u << 20;
     self_.frame_count = 0;
     std::uint64_t total = 0;
@@ -155,7 +188,7 @@ class Walk {
 };
 
 template <class Frames>
-std::uint32_t capture(ThreadCache& self, std::uint64_t top) {
+[[gnu::noinline]] std::uint32_t capture(ThreadCache& self, std::uint64_t top) {
   const std::uint32_t depth = control().depth;
   const std::uint32_t most = depth < kMostFrames ? depth : kMostFrames;
   if (most == 0) return self.record->node;
