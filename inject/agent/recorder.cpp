@@ -21,7 +21,7 @@ void count_in_filter(std::uint64_t address, int step) {
   }
 }
 
-std::uint32_t site_of(ThreadCache& self, Allocator allocator) {
+[[gnu::always_inline]] inline std::uint32_t site_of(ThreadCache& self, Allocator allocator) {
   const std::uint32_t node = stack_node(self);
   const std::uint32_t key = node << 4 | static_cast<std::uint32_t>(allocator);
   static_assert(kMostSites << 4 != 0 && static_cast<std::uint32_t>(Allocator::kCount) <= 16);

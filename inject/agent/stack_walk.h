@@ -25,7 +25,7 @@ inline std::uint64_t unrelated(std::uint64_t frame) {
 }
 
 template <class Frames>
-inline std::uint32_t node_below(ThreadCache& self, const Frames& frames, std::uint32_t parent, std::uint64_t frame) {
+[[gnu::always_inline]] inline std::uint32_t node_below(ThreadCache& self, const Frames& frames, std::uint32_t parent, std::uint64_t frame) {
   if (!frames.is_python(frame) || parent == 0) return parent;
   return node_of(self, parent, code_of(self, frames.code(frame)), frames.instruction(frame));
 }
@@ -33,7 +33,7 @@ inline std::uint32_t node_below(ThreadCache& self, const Frames& frames, std::ui
 // The case of nearly every capture: the innermost frame is a known one, at the same instruction or at another, and the
 // whole chain below it is as it was. 0: else.
 template <class Frames>
-inline std::uint32_t known_stack(ThreadCache& self, const Frames& frames, std::uint64_t top) {
+[[gnu::always_inline]] inline std::uint32_t known_stack(ThreadCache& self, const Frames& frames, std::uint64_t top) {
   std::uint32_t at = self.frame_count - 1;  // of none: beyond all
   if (at >= kMostFrames) return 0;
   if (self.frame[at] != top) {
@@ -71,7 +71,7 @@ template <class Frames>
 std::uint32_t stack_from_nothing(ThreadCache& self, std::uint64_t top);
 
 template <class Frames>
-inline std::uint32_t capture(ThreadCache& self, std::uint64_t top) {
+[[gnu::always_inline]] inline std::uint32_t capture(ThreadCache& self, std::uint64_t top) {
   const std::uint32_t known = known_stack(self, Frames(config.layout), top);
   const std::uint32_t node = known != 0 ? known : new_stack<Frames>(self, top);
   if (kChecksStacks && stack_from_nothing<Frames>(self, top) != node)
@@ -80,7 +80,7 @@ inline std::uint32_t capture(ThreadCache& self, std::uint64_t top) {
 }
 
 // The thread's own node when it runs no Python code. 0: no room for it, and the block is not to be recorded.
-inline std::uint32_t stack_node(ThreadCache& self) {
+[[gnu::always_inline]] inline std::uint32_t stack_node(ThreadCache& self) {
   const std::uint64_t top = innermost_frame();
   if (top == 0 || control().depth == 0) return self.record->node;
   switch (tables.frame_form) {
