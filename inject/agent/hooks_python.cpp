@@ -14,10 +14,10 @@ bool is_small(std::size_t size) { return size - 1 < kMostOfPymalloc; }
 
 template <class... Arguments>
 inline void* allocate_large(std::uint64_t function, Allocator allocator, std::size_t size, Arguments... arguments) {
-  const std::uint64_t before = allocations_of_thread();
+  const Passed before = passed();
   void* const block = function_at<void*(Arguments...)>(function)(arguments...);
   // No hook has counted: an allocator that does not ask malloc (mimalloc).
-  if (block != nullptr && allocations_of_thread() == before) {
+  if (block != nullptr && passed().allocations == before.allocations) {
     if (ThreadCache* const self = enter()) {
       allocated(self, block, size, allocator);
       leave(self);
@@ -31,7 +31,7 @@ inline void* allocate(std::uint64_t function, Allocator allocator, std::size_t s
   auto* const call = function_at<void*(Arguments...)>(function);
   if (!recording()) return call(arguments...);
   if (!is_small(size)) return allocate_large(function, allocator, size, arguments...);
-  ThreadCache* const self = enter();
+  ThreadCache* const self = enter_recording();
   if (self == nullptr) return call(arguments...);
   void* const block = call(arguments...);
   if (block != nullptr) allocated(self, block, size, allocator);
@@ -39,18 +39,32 @@ inline void* allocate(std::uint64_t function, Allocator allocator, std::size_t s
   return block;
 }
 
+// The block was small, and pymalloc takes it back itself; or large, and realloc's hook is called, which counts it.
+inline void* reallocate_large(std::uint64_t function, void* context, void* block, std::size_t size) {
+  const std::uint64_t word = block == nullptr ? 0 : forgotten(this_thread(), block);
+  const Passed before = passed();
+  void* const moved = allocate_large(function, Allocator::kPymallocRealloc, size, context, block, size);
+  if (moved == nullptr) {
+    restore(block, word);
+  } else if (block != nullptr && passed().frees == before.frees) {
+    if (ThreadCache* const self = enter()) {
+      self->record->frees += 1;
+      leave(self);
+    }
+  }
+  return moved;
+}
+
 // These functions never take a block and return null: null is a failure, and the block lives on.
 inline void* reallocate(std::uint64_t function, void* context, void* block, std::size_t size) {
   auto* const call = function_at<void*(void*, void*, std::size_t)>(function);
   if (!recording()) return call(context, block, size);
-  ThreadCache* self = enter();
-  const std::uint64_t word = released(self, block);
-  if (!is_small(size)) {
+  ThreadCache* const self = enter_recording();
+  if (self != nullptr && !is_small(size)) {
     leave(self);
-    void* const moved = allocate_large(function, Allocator::kPymallocRealloc, size, context, block, size);
-    if (moved == nullptr) restore(block, word);
-    return moved;
+    return reallocate_large(function, context, block, size);
   }
+  const std::uint64_t word = released(self, block);
   void* const moved = call(context, block, size);
   if (moved == nullptr) {
     restore(block, word);
@@ -65,7 +79,7 @@ inline void* reallocate(std::uint64_t function, void* context, void* block, std:
 inline void release(std::uint64_t function, void* context, void* block) {
   auto* const call = function_at<void(void*, void*)>(function);
   if (!recording()) return call(context, block);
-  ThreadCache* const self = enter();
+  ThreadCache* const self = enter_recording();
   released(self, block);
   call(context, block);
   leave(self);

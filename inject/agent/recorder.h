@@ -18,9 +18,9 @@ extern std::uint8_t filter[kFilterSize];  // NOLINT(modernize-avoid-c-arrays): n
 inline std::uint8_t& filter_of(std::uint64_t address) { return filter[(address >> 4) * 0x9e3779b97f4a7c15ull >> 48]; }
 
 // The calling thread, marked as being in a hook, or null: nothing is recorded now, or this hook was entered from a
-// hook, or from a signal handler in the middle of one. Then it only passes through.
-inline ThreadCache* enter() {
-  if (!recording()) return nullptr;
+// hook, or from a signal handler in the middle of one. Then it only passes through. The first form is for where
+// recording() has just been true.
+inline ThreadCache* enter_recording() {
   ThreadCache* const self = this_thread();
   if (self == nullptr) [[unlikely]]
     return nullptr;
@@ -35,6 +35,8 @@ inline ThreadCache* enter() {
   compiler_barrier();
   return self;
 }
+
+inline ThreadCache* enter() { return recording() ? enter_recording() : nullptr; }
 
 inline void leave(ThreadCache* self) {
   if (self != nullptr) store_release(&self->record->inside, 0u);
@@ -64,10 +66,8 @@ inline void allocated(ThreadCache* self, const void* block, std::size_t size, Al
 
 // Before the real function takes a block back, for then another thread may be given it at once. `self` may be null, but
 // recording() was true. Returns what `restore` needs when the block lives on after all.
-inline std::uint64_t released(ThreadCache* self, const void* block) {
-  if (block == nullptr) return 0;
+inline std::uint64_t forgotten(ThreadCache* self, const void* block) {
   const std::uint64_t address = address_of(block);
-  if (self != nullptr) self->record->frees += 1;
   if (!tables.exact) {
     if (filter_of(address) == 0) [[likely]]
       return 0;
@@ -77,6 +77,11 @@ inline std::uint64_t released(ThreadCache* self, const void* block) {
   if (self != nullptr && self->last_block == address) count_temporary(*self, word);
   return word;
 }
+inline std::uint64_t released(ThreadCache* self, const void* block) {
+  if (block == nullptr) return 0;
+  if (self != nullptr) self->record->frees += 1;
+  return forgotten(self, block);
+}
 
 inline void restore(const void* block, std::uint64_t word) {
   if (word != 0) put_back(address_of(block), word);
@@ -85,11 +90,15 @@ inline void restore(const void* block, std::uint64_t word) {
 // A stretch of address space has nothing of what it held. Returns how many blocks that were.
 [[gnu::noinline]] std::uint64_t unmapped(const void* mapping, std::size_t length);
 
-// How many allocations of this thread have passed a hook: tells whether one was called in between.
-inline std::uint64_t allocations_of_thread() {
-  if (!recording()) return 0;
+// What the calling thread has counted so far: tells whether a hook was called in between.
+struct Passed {
+  std::uint64_t allocations = 0, frees = 0;
+};
+inline Passed passed() {
+  if (!recording()) return {};
   const ThreadCache* const self = this_thread();
-  return self == nullptr ? 0 : self->record->allocations;
+  if (self == nullptr) return {};
+  return {.allocations = self->record->allocations, .frees = self->record->frees};
 }
 
 }  // namespace memsnap::agent

@@ -1,5 +1,6 @@
 #include "inject/agent/tables.h"
 
+#include "inject/agent/frames.h"
 #include "inject/agent/sampler.h"
 #include "inject/agent/stack_trie.h"
 
@@ -38,8 +39,9 @@ bool open_tables() {
   tables.roots = section<std::uint32_t>(at.roots);
   tables.root_count = at.roots.capacity < kRootCount ? at.roots.capacity : kRootCount;
   tables.leaves = section<std::uint64_t>(at.leaves);
-  tables.leaf_capacity = at.leaves.capacity / kLeafWords;
+  tables.leaf_capacity = at.leaves.capacity;
   tables.period = config.period;
+  tables.frame_form = frame_form_of(config.layout);
   tables.exact = config.period <= 1;
   store_release(&tables.thread_hash, section<std::uint64_t>(at.thread_hash));
   return true;

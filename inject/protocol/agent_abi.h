@@ -150,7 +150,7 @@ struct AgentHeader {
     AgentSection code_hash;    // u32; a power of two of them
     AgentSection texts;        // bytes
     AgentSection roots;        // u32
-    AgentSection leaves;       // u64, kLeafWords for each
+    AgentSection leaves;       // kLeafWords u64 each; leaf 0 is not used
     AgentSection patches;      // AgentPatch, memsnap's own
   } sections;
   std::uint64_t patch_count;

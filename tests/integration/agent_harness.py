@@ -33,16 +33,21 @@ gc.disable()
 {body}
 """
 
-RECORD = """
+# Both begin alike, with the interpreter's lists of free objects empty, so that both see the same allocations.
+PREPARE = """
+import json, tracemalloc
 start()
+gc.collect()
+"""
+
+RECORD = PREPARE + """
 agent.in_process_record(1)
 kept = program()
 agent.in_process_dump((FOLDER + "/dump.json").encode())
 print([agent.in_process_counted(i) for i in range(3)])
 """
 
-TRACEMALLOC = """
-import tracemalloc
+TRACEMALLOC = PREPARE + """
 tracemalloc.start(1)
 kept = program()
 found = tracemalloc.take_snapshot()
@@ -52,7 +57,6 @@ for trace in found.traces:
     key = (trace.traceback[0].filename, trace.traceback[0].lineno)
     count, size = lines.get(key, (0, 0))
     lines[key] = (count + 1, size + trace.size)
-import json
 json.dump(sorted([*key, *value] for key, value in lines.items()), open(FOLDER + "/traced.json", "w"))
 """
 

@@ -52,6 +52,16 @@ std::uint64_t counted[3];
 
 std::uint64_t address_of(const char* name) { return reinterpret_cast<std::uint64_t>(dlsym(RTLD_DEFAULT, name)); }
 
+// Where a function of the malloc family really is. The default search may find the program's own jump through a slot
+// that is hooked.
+std::uint64_t provided(const char* name) {
+  void* library = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+  Dl_info found{};
+  if (const std::uint64_t counting = address_of("counting_begin"); counting != 0 && dladdr(reinterpret_cast<void*>(counting), &found) != 0)
+    library = dlopen(found.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+  return reinterpret_cast<std::uint64_t>(dlsym(library, name));
+}
+
 template <class T>
 T* items(const AgentSection& section) {
   return reinterpret_cast<T*>(base + section.offset);
@@ -76,7 +86,7 @@ void map_tables() {
   place(sections.code_hash, 1u << 17, 4);
   place(sections.texts, 256u << 20, 1);
   place(sections.roots, memsnap::kRootCount, 4);
-  place(sections.leaves, 16384ull * memsnap::kLeafWords, 8);
+  place(sections.leaves, 16384, memsnap::kLeafWords * 8);
   place(sections.patches, 4096, sizeof(memsnap::AgentPatch));
   table_file = static_cast<int>(syscall(SYS_memfd_create, memsnap::kAgentName, 1));
   if (table_file < 0 || ftruncate(table_file, static_cast<off_t>(at)) != 0) abort();
@@ -99,25 +109,25 @@ void map_tables() {
 }
 
 void fill_functions(AgentConfig::Functions& to) {
-  to = {.malloc = address_of("malloc"),
-        .free = address_of("free"),
-        .calloc = address_of("calloc"),
-        .realloc = address_of("realloc"),
-        .reallocarray = address_of("reallocarray"),
-        .posix_memalign = address_of("posix_memalign"),
-        .aligned_alloc = address_of("aligned_alloc"),
-        .memalign = address_of("memalign"),
-        .valloc = address_of("valloc"),
-        .pvalloc = address_of("pvalloc"),
+  to = {.malloc = provided("malloc"),
+        .free = provided("free"),
+        .calloc = provided("calloc"),
+        .realloc = provided("realloc"),
+        .reallocarray = provided("reallocarray"),
+        .posix_memalign = provided("posix_memalign"),
+        .aligned_alloc = provided("aligned_alloc"),
+        .memalign = provided("memalign"),
+        .valloc = provided("valloc"),
+        .pvalloc = provided("pvalloc"),
         .cfree = 0,
         .free_sized = 0,
         .free_aligned_sized = 0,
-        .mmap = address_of("mmap"),
-        .mmap64 = address_of("mmap64"),
-        .munmap = address_of("munmap"),
-        .mremap = address_of("mremap"),
-        .dlopen = address_of("dlopen"),
-        .dlmopen = address_of("dlmopen"),
+        .mmap = provided("mmap"),
+        .mmap64 = provided("mmap64"),
+        .munmap = provided("munmap"),
+        .mremap = provided("mremap"),
+        .dlopen = provided("dlopen"),
+        .dlmopen = provided("dlmopen"),
         .new_plain = address_of("_Znwm"),
         .new_array = address_of("_Znam"),
         .new_nothrow = address_of("_ZnwmRKSt9nothrow_t"),

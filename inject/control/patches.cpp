@@ -1,0 +1,34 @@
+#include "inject/control/patches.h"
+
+#include <algorithm>
+
+namespace memsnap {
+
+bool write_patches(const WritableMemory& memory, std::span<const AgentPatch> patches, pid_t stopped) {
+  return std::all_of(patches.begin(), patches.end(), [&](const AgentPatch& patch) {
+    return memory.write_value(patch.address, patch.new_value, stopped) &&
+           memory.try_read<std::uint64_t>(patch.address) == patch.new_value;
+  });
+}
+
+bool undo_patches(const WritableMemory& memory, std::span<AgentPatch> patches, pid_t stopped) {
+  bool all = true;
+  // Backwards: a word that was hooked twice gets what it had first.
+  for (auto patch = patches.rbegin(); patch != patches.rend(); ++patch) {
+    if (patch->state != kPatchWritten || patch->kind == PatchKind::kNone || patch->address % 8 != 0) continue;
+    const auto present = memory.try_read<std::uint64_t>(patch->address);
+    if (present == patch->new_value) {
+      if (memory.write_value(patch->address, patch->old_value, stopped) &&
+          memory.try_read<std::uint64_t>(patch->address) == patch->old_value) {
+        patch->state = kPatchUndone;
+      } else {
+        all = false;
+      }
+    } else {
+      patch->state = !present || present == patch->old_value ? kPatchUndone : kPatchForeign;
+    }
+  }
+  return all;
+}
+
+}  // namespace memsnap
