@@ -10,6 +10,7 @@ Command attach_command();
 Command snapshot_command();
 Command summary_command();
 Command tree_command();
+Command table_command();
 Command roots_command();
 Command objects_command();
 Command inspect_command();
