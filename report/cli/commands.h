@@ -8,6 +8,7 @@ Command ps_command();
 Command doctor_command();
 Command attach_command();
 Command snapshot_command();
+Command detach_command();
 Command summary_command();
 Command tree_command();
 Command table_command();

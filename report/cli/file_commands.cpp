@@ -110,34 +110,6 @@ const std::vector<ExitCode>& file_codes() {
 
 }  // namespace
 
-<<<<<<< HEAD
-Command summary_command() {
-  Command command;
-  command.name = "summary";
-  command.summary = "objects by type, with what they take and what they retain";
-  command.arguments = "[FILE]";
-  command.description =
-      "Without FILE: the newest snapshot of the default directory ($MEMSNAP_DIR, else ~/.local/state/memsnap).\n"
-      "SIZE is the objects' own, RETAINED what would go with them, NATIVE what C code keeps for them. Types are "
-      "module.qualname; the terminal leaves out "
-      "builtins.";
-  auto add = command.options.add_options();
-  add("by", one_of("by", {"type"}), "what a row is");
-  add("sort", one_of("sort", {"size", "count", "retained", "native", "mean", "name"}), "largest first; default size");
-  add("rows,n", po::value<WholeNumber>()->value_name("ROWS"), "at most so many rows; 0: all; default 25");
-  add("min", po::value<Percent>()->value_name("PCT"), "leave out types below PCT of all bytes, own and retained");
-  add_report_output_options(command.options);
-  command.examples = {{"memsnap summary", "the newest snapshot"},
-                      {"memsnap summary --sort retained -n 10 shop.msnap", "the ten types that retain most"},
-                      {"memsnap summary -n 0 --csv shop.msnap > types.csv", "all types for a spreadsheet"}};
-  command.exit_codes = file_codes();
-  command.tabular = true;
-  command.run = run_summary;
-  return command;
-}
-
-=======
->>>>>>> capture
 Command tree_command() {
   Command command;
   command.name = "tree";
