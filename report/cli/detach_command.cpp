@@ -13,6 +13,7 @@
 #include "report/cli/commands.h"
 #include "report/cli/option_values.h"
 #include "report/cli/process_facts.h"
+#include "report/cli/processes.h"
 #include "report/cli/run_targets.h"
 #include "report/cli/targets.h"
 #include "report/detach_report.h"
@@ -83,7 +84,10 @@ std::vector<Candidate> tracked_processes() {
   std::vector<Candidate> found;
   for (const auto& [pid, parent] : all_processes()) {
     try {
-      if (!find_agents(pid).empty()) found.push_back({.pid = pid});
+      if (find_agents(pid).empty()) continue;
+      Candidate candidate;
+      candidate.pid = pid;
+      found.push_back(candidate);
     } catch (const Error&) {
       continue;  // it has ended, or is another user's
     }

@@ -20,7 +20,7 @@ std::string TrackedSession::path_of_first(const std::string& path) {
 
 ExitCode TrackedSession::run(TrackingRequest request, const Capture& before, const std::string& path) {
   request.pid = target_.pid;
-  request.on_slice = [this, &request](std::chrono::milliseconds run_for) {
+  request.on_slice = [this, &request](std::chrono::milliseconds run_for, const SliceRecorder&) {
     invocation_.log.progress("tracking", static_cast<unsigned long long>(run_for.count() / 1000),
                              static_cast<unsigned long long>(request.duration.count() / 1000));
   };

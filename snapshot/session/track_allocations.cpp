@@ -28,7 +28,6 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kProbeCache = 16u << 20;
 constexpr milliseconds kPoll{50};      // for new libraries, the lease and the end
-constexpr milliseconds kSlice{1000};   // between readings of the tables
 constexpr int kReadingsForPause = 20;  // a reading takes at most 1 / so much of the time
 constexpr int kLiveAttempts = 20;
 
@@ -126,7 +125,7 @@ class Recording {
 
   void record(const TableReader& tables, SliceRecorder& recorder) {
     const auto began = steady_clock::now();
-    auto next_slice = began + kSlice;
+    auto next_slice = began + request_.slice;
     for (;;) {
       const auto now = steady_clock::now();
       const bool over = request_.duration.count() != 0 && now - began >= request_.duration;
@@ -151,8 +150,8 @@ class Recording {
     const auto began = steady_clock::now();
     recorder.add(tables.read(), now_ns(), resident());
     name_threads(recorder);
-    if (request_.on_slice) request_.on_slice(std::chrono::duration_cast<milliseconds>(run_for));
-    return std::max<steady_clock::duration>(kSlice, kReadingsForPause * (steady_clock::now() - began));
+    if (request_.on_slice) request_.on_slice(std::chrono::duration_cast<milliseconds>(run_for), recorder);
+    return std::max<steady_clock::duration>(request_.slice, kReadingsForPause * (steady_clock::now() - began));
   }
 
   std::uint64_t resident() const {

@@ -25,7 +25,9 @@ struct TrackingRequest {
   bool mappings = true;
   StopLimits limits;
   std::function<bool()> cancelled;                          // asked several times a second; empty: never
-  std::function<void(std::chrono::milliseconds)> on_slice;  // after each reading of the tables: how long it has run
+  std::chrono::milliseconds slice{1000};  // between readings of the tables; longer where a reading takes long
+  // After each reading: how long it has run.
+  std::function<void(std::chrono::milliseconds, const SliceRecorder&)> on_slice;
   // While all is still recorded, at the end: for a last snapshot. What it throws ends the session, not the target.
   std::function<void(const TableReader& tables, SliceRecorder& recorder)> before_end;
 };
