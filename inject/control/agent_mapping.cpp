@@ -99,6 +99,7 @@ class Mapper {
     }
     call("madvise", SYS_madvise, {at, size, MADV_DONTFORK});
     try_call("madvise", SYS_madvise, {at, size, MADV_DONTDUMP});
+    try_call("madvise", SYS_madvise, {at, size, MADV_NOHUGEPAGE});  // written here and there: 4 KiB must not cost 2 MiB
     return at;
   }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attach/stopped_process.h"
+#include "attach/tracer_thread.h"
 #include "inject/control/patches.h"
 #include "tests/integration/tracked_target.h"
 
@@ -59,7 +60,7 @@ TEST(InjectCycle, CalmTargetIsExactlyAsBefore) {
   const ProcessId id = ProcessId::open(target.pid());
   const Fingerprint before = take_fingerprint(id, {});
   cycle_many_times(target, cycles_wanted(12));
-  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "");
+  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), kStill)), "");
 }
 
 TEST(InjectCycle, FingerprintSeesAnAgent) {
@@ -91,13 +92,15 @@ TEST(InjectCycle, TakenOutAtOnceItWouldKillTheTarget) {
                                                      AgentImage::parse(stand_in_agent()));
       std::string why;
       const auto gadgets = find_gadgets(map, memory);
-      StoppedProcess stopped(id, {});
-      const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
-      if (!thread) continue;
-      EXPECT_TRUE(undo_patches(memory, patches, 0));
-      EXPECT_TRUE(unmap_agent(*thread, tracking->facts().place, true, &why)) << why;
-      thread->restore();
-      stopped.release();
+      TracerThread tracer;  // when it ends, so does its hold on threads that die
+      tracer.run([&] {
+        StoppedProcess stopped(id, {});
+        const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
+        if (!thread) return;
+        EXPECT_TRUE(undo_patches(memory, patches, 0));
+        EXPECT_TRUE(unmap_agent(*thread, tracking->facts().place, true, &why)) << why;
+        thread->restore();
+      });
       ::usleep(3000);
     } catch (const Error&) {  // it died meanwhile
     }
@@ -229,7 +232,7 @@ TEST(InjectCycle, DeadlockedTarget) {
   const auto tracking = Tracking::start(id, test_setup(), log);
   EXPECT_LT(tracking->facts().took, std::chrono::seconds(1));
   EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
-  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "");
+  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), kStill)), "");
 }
 
 }  // namespace
