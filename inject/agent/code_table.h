@@ -24,7 +24,7 @@ inline std::uint64_t text_sample(const HeapLayout& layout, std::uint64_t text) {
 }
 
 // Tells a code object from another that was at the same address before it. From 3.12 on each has a number of its own.
-inline std::uint64_t fingerprint_of(const HeapLayout& layout, std::uint64_t code) {
+[[gnu::always_inline]] inline std::uint64_t fingerprint_of(const HeapLayout& layout, std::uint64_t code) {
   constexpr std::uint32_t kFirstWithVersion = 0x030c0000;
   const std::uint64_t file = word_at(code + layout.code.co_filename);
   const std::uint64_t name = word_at(code + layout.code.co_name);
@@ -43,7 +43,7 @@ inline std::uint64_t fingerprint_of(const HeapLayout& layout, std::uint64_t code
 // The index of a code object's record, made when it is first seen. 0: not a code object, or no room.
 [[gnu::noinline]] std::uint32_t code_of(std::uint64_t code, std::uint64_t fingerprint);
 
-inline std::uint32_t code_of(ThreadCache& self, std::uint64_t code) {
+[[gnu::always_inline]] inline std::uint32_t code_of(ThreadCache& self, std::uint64_t code) {
   const std::uint64_t fingerprint = fingerprint_of(config.layout, code);
   static_assert(kKnownCodes == 256);
   ThreadCache::KnownCode& known = self.known_codes[code * 0x9e3779b97f4a7c15ull >> 56];

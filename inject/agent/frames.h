@@ -29,27 +29,40 @@ class ObjectFrames {
 };
 
 // _PyInterpreterFrame, 3.11+.
-class InterpreterFrames {
+class FramesAnywhere {
  public:
-  explicit InterpreterFrames(const HeapLayout& layout)
-      : previous_(layout.frame.previous),
-        executable_(layout.frame.executable),
-        instruction_(layout.frame.instr),
-        owner_(layout.frame.owner),
-        first_c_owner_(layout.frame.first_c_owner),
-        tags_(layout.frame.tag_mask) {}
-  std::uint64_t previous(std::uint64_t frame) const { return word_at(frame + previous_); }
-  bool is_python(std::uint64_t frame) const { return read_at<std::uint8_t>(frame + owner_) < first_c_owner_; }
-  std::uint64_t code(std::uint64_t frame) const { return word_at(frame + executable_) & ~tags_; }
-  std::uint64_t instruction(std::uint64_t frame) const { return word_at(frame + instruction_); }
+  explicit FramesAnywhere(const HeapLayout& layout) : layout_(layout.frame) {}
+  std::uint64_t previous(std::uint64_t frame) const { return word_at(frame + layout_.previous); }
+  bool is_python(std::uint64_t frame) const {
+    return read_at<std::uint8_t>(frame + layout_.owner) < layout_.first_c_owner;
+  }
+  std::uint64_t code(std::uint64_t frame) const {
+    return word_at(frame + layout_.executable) & ~static_cast<std::uint64_t>(layout_.tag_mask);
+  }
+  std::uint64_t instruction(std::uint64_t frame) const { return word_at(frame + layout_.instr); }
   // An address in the code object, so that it tells the code too.
   std::uint64_t key(std::uint64_t frame) const { return instruction(frame); }
 
  private:
-  std::uint64_t previous_, executable_, instruction_, owner_;
-  std::uint8_t first_c_owner_;
-  std::uint64_t tags_;
+  const HeapLayout::Frame& layout_;
 };
+
+// The same where it is known beforehand where the two fields are that are read of every frame in every capture.
+template <unsigned kPrevious, unsigned kInstruction>
+class FramesAt : public FramesAnywhere {
+ public:
+  using FramesAnywhere::FramesAnywhere;
+  static std::uint64_t previous(std::uint64_t frame) { return word_at(frame + kPrevious); }
+  static std::uint64_t instruction(std::uint64_t frame) { return word_at(frame + kInstruction); }
+  static std::uint64_t key(std::uint64_t frame) { return instruction(frame); }
+};
+
+inline FrameForm frame_form_of(const HeapLayout& layout) {
+  if (layout.frame.size == 0) return FrameForm::kObjects;
+  if (layout.frame.previous == 8 && layout.frame.instr == 56) return FrameForm::kAt8And56;    // 3.12+
+  if (layout.frame.previous == 48 && layout.frame.instr == 56) return FrameForm::kAt48And56;  // 3.11
+  return FrameForm::kAnywhere;
+}
 
 // The innermost frame of the calling thread, 0: it runs no Python code now, or never did.
 inline std::uint64_t innermost_frame() {
@@ -58,6 +71,12 @@ inline std::uint64_t innermost_frame() {
   std::uint64_t thread = function_at<Getter>(config.thread_state)();
   if (thread == 0 && config.thread_state_released != 0) thread = function_at<Getter>(config.thread_state_released)();
   if (thread == 0) return 0;
+  // A thread without the GIL finds the address of its state even when that was freed at the end of Python.
+  if (config.finalizing != 0) {
+    const std::uint64_t finalizing = word_at(config.finalizing);
+    if (finalizing != 0 && finalizing != thread) [[unlikely]]
+      return 0;
+  }
   const HeapLayout::Thread& at = config.layout.thread;
   if (at.current_frame != 0) return word_at(thread + at.current_frame);
   if (at.cframe == 0) return word_at(thread + at.frame);

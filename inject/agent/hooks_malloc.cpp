@@ -24,7 +24,7 @@ template <class... Arguments>
 inline void* reallocate(std::uint64_t function, void* block, std::size_t size, Arguments... arguments) {
   auto* const call = function_at<void*(void*, Arguments...)>(function);
   if (!recording()) return call(block, arguments...);
-  ThreadCache* const self = enter();
+  ThreadCache* const self = enter_recording();
   const std::uint64_t word = released(self, block);
   void* const moved = call(block, arguments...);
   if (moved == nullptr && size != 0) {
@@ -39,7 +39,7 @@ inline void* reallocate(std::uint64_t function, void* block, std::size_t size, A
 template <class... Arguments>
 inline void release(std::uint64_t function, void* block, Arguments... arguments) {
   if (recording()) {
-    ThreadCache* const self = enter();
+    ThreadCache* const self = enter_recording();
     released(self, block);
     leave(self);
   }

@@ -42,7 +42,7 @@ void* memsnap_mmap64(void* address, std::size_t length, int protection, int flag
 
 int memsnap_munmap(void* address, std::size_t length) {
   if (recording()) {
-    ThreadCache* const self = enter();
+    ThreadCache* const self = enter_recording();
     const std::uint64_t gone = unmapped(address, length);
     if (self != nullptr) self->record->frees += gone;
     leave(self);

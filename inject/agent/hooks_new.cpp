@@ -39,7 +39,7 @@ inline void* not_throwing(std::uint64_t function, std::size_t size, const void* 
 template <class... Arguments>
 inline void release(std::uint64_t function, void* block, Arguments... arguments) {
   if (recording()) {
-    ThreadCache* const self = enter();
+    ThreadCache* const self = enter_recording();
     released(self, block);
     leave(self);
   }

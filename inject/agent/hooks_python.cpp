@@ -31,7 +31,7 @@ inline void* allocate(std::uint64_t function, Allocator allocator, std::size_t s
   auto* const call = function_at<void*(Arguments...)>(function);
   if (!recording()) return call(arguments...);
   if (!is_small(size)) return allocate_large(function, allocator, size, arguments...);
-  ThreadCache* const self = enter();
+  ThreadCache* const self = enter_recording();
   if (self == nullptr) return call(arguments...);
   void* const block = call(arguments...);
   if (block != nullptr) allocated(self, block, size, allocator);
@@ -59,7 +59,7 @@ inline void* reallocate_large(std::uint64_t function, void* context, void* block
 inline void* reallocate(std::uint64_t function, void* context, void* block, std::size_t size) {
   auto* const call = function_at<void*(void*, void*, std::size_t)>(function);
   if (!recording()) return call(context, block, size);
-  ThreadCache* const self = enter();
+  ThreadCache* const self = enter_recording();
   if (self != nullptr && !is_small(size)) {
     leave(self);
     return reallocate_large(function, context, block, size);
@@ -79,7 +79,7 @@ inline void* reallocate(std::uint64_t function, void* context, void* block, std:
 inline void release(std::uint64_t function, void* context, void* block) {
   auto* const call = function_at<void(void*, void*)>(function);
   if (!recording()) return call(context, block);
-  ThreadCache* const self = enter();
+  ThreadCache* const self = enter_recording();
   released(self, block);
   call(context, block);
   leave(self);

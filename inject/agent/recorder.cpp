@@ -21,9 +21,16 @@ void count_in_filter(std::uint64_t address, int step) {
   }
 }
 
-std::uint32_t site_of(ThreadCache& self, Allocator allocator) {
+[[gnu::always_inline]] inline std::uint32_t site_of(ThreadCache& self, Allocator allocator) {
   const std::uint32_t node = stack_node(self);
-  return node == 0 ? 0 : node_of(self, node, kNodeAllocator, static_cast<std::uint64_t>(allocator));
+  const std::uint32_t key = node << 4 | static_cast<std::uint32_t>(allocator);
+  static_assert(kMostSites << 4 != 0 && static_cast<std::uint32_t>(Allocator::kCount) <= 16);
+  ThreadCache::KnownSite& known = self.known_sites[(node ^ key << 5) % kKnownSites];
+  if (known.key == key) [[likely]]
+    return known.site;
+  const std::uint32_t site = node == 0 ? 0 : node_of(node, kNodeAllocator, static_cast<std::uint64_t>(allocator));
+  if (site != 0) known = {.key = key, .site = site};
+  return site;
 }
 
 void count(ThreadCache& self, std::uint32_t site, std::uint64_t address, const Weight& weight) {

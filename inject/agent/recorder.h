@@ -18,9 +18,9 @@ extern std::uint8_t filter[kFilterSize];  // NOLINT(modernize-avoid-c-arrays): n
 inline std::uint8_t& filter_of(std::uint64_t address) { return filter[(address >> 4) * 0x9e3779b97f4a7c15ull >> 48]; }
 
 // The calling thread, marked as being in a hook, or null: nothing is recorded now, or this hook was entered from a
-// hook, or from a signal handler in the middle of one. Then it only passes through.
-inline ThreadCache* enter() {
-  if (!recording()) return nullptr;
+// hook, or from a signal handler in the middle of one. Then it only passes through. The first form is for where
+// recording() has just been true.
+inline ThreadCache* enter_recording() {
   ThreadCache* const self = this_thread();
   if (self == nullptr) [[unlikely]]
     return nullptr;
@@ -35,6 +35,8 @@ inline ThreadCache* enter() {
   compiler_barrier();
   return self;
 }
+
+inline ThreadCache* enter() { return recording() ? enter_recording() : nullptr; }
 
 inline void leave(ThreadCache* self) {
   if (self != nullptr) store_release(&self->record->inside, 0u);

@@ -1,36 +1,19 @@
 #include "inject/agent/stack_walk.h"
 
-#include "inject/agent/frames.h"
-#include "inject/agent/stack_trie.h"
-
 namespace memsnap::agent {
 namespace {
 
-// Hides from the compiler that this is the frame it has just compared with: what is read next then does not wait for
-// the chain, and the chain is checked while it is read.
-inline std::uint64_t reached(std::uint64_t frame) {
-  asm volatile("" : "+r"(frame));
-  return frame;
-}
-
-// One capture of a stack. The whole chain is followed down to its base each time, for recursion uses the same frames
-// again; but frames that are as they were are only compared, and not looked up in the trie.
+// One capture of a stack that is not as it was.
 template <class Frames>
 class Walk {
  public:
-  Walk(ThreadCache& self, std::uint32_t most) : self_(self), frames_(config.layout), most_(most) {}
+  explicit Walk(ThreadCache& self) : self_(self), frames_(config.layout), most_(most_frames()) {}
 
   std::uint32_t run(std::uint64_t top) {
-    if (!match(top)) return deep(top);
-    if (added_ == 0 && changed_ >= kept_) [[likely]] {
-      self_.frame_count = kept_;
-      if (kept_ != 0) return self_.node[kept_ - 1];
-    }
-    if (kept_ + added_ > most_) return deep(top);
+    if (!match(top) || kept_ + added_ > most_) return deep(top);
     return renew();
   }
 
-  // Without any memory of the last one.
   std::uint32_t from_nothing(std::uint64_t top) {
     std::uint32_t count = 0;
     for (std::uint64_t frame = top; frame != 0; frame = frames_.previous(frame)) {
@@ -38,7 +21,12 @@ class Walk {
       self_.fresh[count++] = frame;
     }
     std::uint32_t node = self_.record->node;
-    while (count > 0 && node != 0) node = below(node, self_.fresh[--count], false);
+    while (count > 0 && node != 0) {
+      const std::uint64_t frame = self_.fresh[--count];
+      if (!frames_.is_python(frame)) continue;
+      const std::uint64_t code = frames_.code(frame);
+      node = node_of(node, code_of(code, fingerprint_of(config.layout, code)), frames_.instruction(frame));
+    }
     return node;
   }
 
@@ -79,8 +67,10 @@ class Walk {
     std::uint64_t next = *frame;
     std::uint32_t i = at + 1;
     changed_ = i;
-    for (; i > 0 && self_.frame[i - 1] == next; --i) {
-      const std::uint64_t here = reached(self_.frame[i - 1]);
+    for (; i > 0; --i) {
+      const std::uint64_t remembered = self_.frame[i - 1];
+      const std::uint64_t here = unrelated(remembered);
+      if (remembered != next) break;
       const std::uint64_t key = frames_.key(here);
       if (self_.key[i - 1] != key) [[unlikely]] {
         self_.key[i - 1] = key;
@@ -97,12 +87,12 @@ class Walk {
     std::uint32_t node = changed_ == 0 ? self_.record->node : self_.node[changed_ - 1];
     std::uint32_t i = changed_;
     for (; i < kept_; ++i) {
-      node = below(node, self_.frame[i], true);
+      node = node_below(self_, frames_, node, self_.frame[i]);
       self_.node[i] = node;
     }
     while (added_ > 0) {
       const std::uint64_t frame = self_.fresh[--added_];
-      node = below(node, frame, true);
+      node = node_below(self_, frames_, node, frame);
       self_.frame[i] = frame;
       self_.key[i] = frames_.key(frame);
       self_.node[i] = node;
@@ -115,7 +105,7 @@ class Walk {
 
   // A stack with more frames than are kept: the outer ones are left away by half of `most_` at a time, so that a
   // growing stack does not make new paths of all its frames with each one.
-  std::uint32_t deep(std::uint64_t top) {
+  [[gnu::noinline, gnu::cold]] std::uint32_t deep(std::uint64_t top) {
     constexpr std::uint64_t kBroken = 1u << 20;
     self_.frame_count = 0;
     std::uint64_t total = 0;
@@ -132,19 +122,9 @@ class Walk {
     for (std::uint64_t i = 0; i < keep; ++i, frame = frames_.previous(frame)) self_.fresh[i] = frame;
     std::uint32_t node = self_.record->node;
     if (keep < total) node = node_of(self_, node, kNodeCut, 0);
-    while (keep > 0 && node != 0) node = below(node, self_.fresh[--keep], true);
+    while (keep > 0 && node != 0) node = node_below(self_, frames_, node, self_.fresh[--keep]);
     return node;
   }
-
-  std::uint32_t below(std::uint32_t parent, std::uint64_t frame, bool remembered) {
-    if (!frames_.is_python(frame) || parent == 0) return parent;
-    const std::uint64_t code = frames_.code(frame);
-    if (!remembered)
-      return node_of(parent, code_of(code, fingerprint_of(config.layout, code)), frames_.instruction(frame));
-    return node_of(self_, parent, code_of(self_, code), frames_.instruction(frame));
-  }
-
-  static std::uint64_t position_of(std::uint64_t frame) { return frame >> 4 & (kFramePositions - 1); }
 
   ThreadCache& self_;
   Frames frames_;
@@ -154,23 +134,25 @@ class Walk {
   std::uint32_t changed_ = 0;
 };
 
-template <class Frames>
-std::uint32_t capture(ThreadCache& self, std::uint64_t top) {
-  const std::uint32_t depth = control().depth;
-  const std::uint32_t most = depth < kMostFrames ? depth : kMostFrames;
-  if (most == 0) return self.record->node;
-  const std::uint32_t node = Walk<Frames>(self, most).run(top);
-  if (kChecksStacks && Walk<Frames>(self, most).from_nothing(top) != node)
-    add_relaxed(&tables.header->lost.mismatches, std::uint64_t{1});
-  return node;
-}
-
 }  // namespace
 
-std::uint32_t stack_node(ThreadCache& self) {
-  const std::uint64_t top = innermost_frame();
-  if (top == 0) return self.record->node;
-  return config.layout.frame.size != 0 ? capture<InterpreterFrames>(self, top) : capture<ObjectFrames>(self, top);
+template <class Frames>
+std::uint32_t new_stack(ThreadCache& self, std::uint64_t top) {
+  return Walk<Frames>(self).run(top);
 }
+
+template <class Frames>
+std::uint32_t stack_from_nothing(ThreadCache& self, std::uint64_t top) {
+  return Walk<Frames>(self).from_nothing(top);
+}
+
+template std::uint32_t new_stack<FramesAt<8, 56>>(ThreadCache&, std::uint64_t);
+template std::uint32_t new_stack<FramesAt<48, 56>>(ThreadCache&, std::uint64_t);
+template std::uint32_t new_stack<FramesAnywhere>(ThreadCache&, std::uint64_t);
+template std::uint32_t new_stack<ObjectFrames>(ThreadCache&, std::uint64_t);
+template std::uint32_t stack_from_nothing<FramesAt<8, 56>>(ThreadCache&, std::uint64_t);
+template std::uint32_t stack_from_nothing<FramesAt<48, 56>>(ThreadCache&, std::uint64_t);
+template std::uint32_t stack_from_nothing<FramesAnywhere>(ThreadCache&, std::uint64_t);
+template std::uint32_t stack_from_nothing<ObjectFrames>(ThreadCache&, std::uint64_t);
 
 }  // namespace memsnap::agent

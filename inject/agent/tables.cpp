@@ -1,5 +1,6 @@
 #include "inject/agent/tables.h"
 
+#include "inject/agent/frames.h"
 #include "inject/agent/sampler.h"
 #include "inject/agent/stack_trie.h"
 
@@ -40,6 +41,7 @@ bool open_tables() {
   tables.leaves = section<std::uint64_t>(at.leaves);
   tables.leaf_capacity = at.leaves.capacity;
   tables.period = config.period;
+  tables.frame_form = frame_form_of(config.layout);
   tables.exact = config.period <= 1;
   store_release(&tables.thread_hash, section<std::uint64_t>(at.thread_hash));
   return true;

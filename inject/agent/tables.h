@@ -7,6 +7,8 @@
 
 namespace memsnap::agent {
 
+enum class FrameForm : std::uint32_t { kObjects, kAt8And56, kAt48And56, kAnywhere };  // see frames.h
+
 // Where everything is in the shared memory: taken from its header once, by whoever records first.
 struct Tables {
   AgentHeader* header;
@@ -31,6 +33,7 @@ struct Tables {
   std::uint64_t* leaves;
   std::uint64_t leaf_capacity;
   std::uint64_t period;
+  FrameForm frame_form;
   bool exact;  // every block is recorded
 };
 extern Tables tables;

@@ -10,6 +10,7 @@ inline constexpr std::uint32_t kMostFrames = 1024;
 inline constexpr std::uint32_t kFramePositions = 1024;
 inline constexpr std::uint32_t kKnownNodes = 512;
 inline constexpr std::uint32_t kKnownCodes = 256;
+inline constexpr std::uint32_t kKnownSites = 512;
 
 // What a thread remembers between two of its allocations: its part of the scratch section, zero at first.
 struct ThreadCache {  // NOLINTBEGIN(modernize-avoid-c-arrays): no library here
@@ -32,6 +33,9 @@ struct ThreadCache {  // NOLINTBEGIN(modernize-avoid-c-arrays): no library here
     std::uint64_t address, fingerprint;
     std::uint32_t index;
   } known_codes[kKnownCodes];
+  struct KnownSite {
+    std::uint32_t key, site;  // key: node and allocator
+  } known_sites[kKnownSites];
 };  // NOLINTEND(modernize-avoid-c-arrays)
 static_assert(sizeof(ThreadCache) <= kAgentScratch);
 

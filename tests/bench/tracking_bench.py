@@ -8,7 +8,6 @@ memray is run by the interpreter's own memray module, where there is one.
 """
 
 import argparse
-import json
 import math
 import os
 import pathlib
@@ -124,7 +123,7 @@ for _ in range({loops}):
     work()
 took = time.process_time() - begin
 {finish}
-print(json.dumps([took, held]))
+print(took)
 """
 MODES = {
     "malloc": {"period": 1, "domains": False},
@@ -137,21 +136,21 @@ MODES = {
 def run(name, mode, loops):
     """CPU seconds, or None when the workload cannot run here."""
     source = WORKLOADS[name] + "\nprogram = None\n"
-    prepare, record, finish = "import json", "", "held = 0"
+    prepare, record, finish = "import json", "", ""
     options = {}
     if mode in MODES:
-        prepare, record, finish = "import json; start()", "agent.in_process_record(1)", "agent.in_process_record(0); held = agent.in_process_held()"
+        prepare, record, finish = "import json; start()", "agent.in_process_record(1)", "agent.in_process_record(0)"
         options = MODES[mode]
     elif mode.startswith("memray"):
         prepare = "import json, memray, os; tracker = memray.Tracker('/tmp/memray-%d' % os.getpid(), trace_python_allocators=" + str("objects" in mode) + ")"
-        record, finish = "tracker.__enter__()", "tracker.__exit__(None, None, None); os.unlink('/tmp/memray-%d' % os.getpid()); held = 0"
+        record, finish = "tracker.__enter__()", "tracker.__exit__(None, None, None); os.unlink('/tmp/memray-%d' % os.getpid())"
     try:
         result = agent_harness.run(source, body=BODY.format(prepare=prepare, record=record, finish=finish, loops=loops), warm=False, **options)
     except harness.Failed as failure:
         if "ModuleNotFoundError" in str(failure):
             return None
         raise
-    return json.loads(result["printed"][-1])[0]
+    return float(result["printed"][-1])
 
 
 def main():
