@@ -71,6 +71,12 @@ inline std::uint64_t innermost_frame() {
   std::uint64_t thread = function_at<Getter>(config.thread_state)();
   if (thread == 0 && config.thread_state_released != 0) thread = function_at<Getter>(config.thread_state_released)();
   if (thread == 0) return 0;
+  // A thread without the GIL finds the address of its state even when that was freed at the end of Python.
+  if (config.finalizing != 0) {
+    const std::uint64_t finalizing = word_at(config.finalizing);
+    if (finalizing != 0 && finalizing != thread) [[unlikely]]
+      return 0;
+  }
   const HeapLayout::Thread& at = config.layout.thread;
   if (at.current_frame != 0) return word_at(thread + at.current_frame);
   if (at.cframe == 0) return word_at(thread + at.frame);

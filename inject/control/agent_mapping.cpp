@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -99,6 +100,7 @@ class Mapper {
     }
     call("madvise", SYS_madvise, {at, size, MADV_DONTFORK});
     try_call("madvise", SYS_madvise, {at, size, MADV_DONTDUMP});
+    try_call("madvise", SYS_madvise, {at, size, MADV_NOHUGEPAGE});  // written here and there: 4 KiB must not cost 2 MiB
     return at;
   }
 
@@ -150,7 +152,10 @@ MappedAgent map_agent(RemoteCall& thread, pid_t pid, const AgentImage& image, co
   header.shared_end = place.shared_end;
 
   const std::uint64_t size = image.size() + kPageSize;
-  std::uint64_t at = place.shared_begin - size;
+  // Not at the same place each time: what an earlier agent left in dead memory must not look like a pointer to this
+  // one.
+  constexpr std::uint64_t kPlaces = 1u << 18;
+  std::uint64_t at = place.shared_begin - size - std::random_device{}() % kPlaces * kPageSize;
   const auto announce = [&] {
     place.image_begin = header.image_begin = at;
     place.image_end = header.image_end = at + image.size();

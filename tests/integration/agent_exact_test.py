@@ -121,6 +121,22 @@ class Exact(harness.LiveTest):
         self.assertGreater(sum(site["count"] for site in dump["sites"]), 3000)
         self.assertLess(sum(size for _, size in agent_harness.live_by_line(dump).values()), 20000)
 
+    def test_a_live_block_takes_little_memory(self):
+        source = '''
+            class Item:
+                def __init__(self, i):
+                    self.name, self.values = "item %d" % i, [i, i + 0.5]
+            def program():
+                return [Item(i) for i in range(60000)]
+            '''
+        body = agent_harness.RECORD.replace("agent.in_process_dump", "print(agent.in_process_held())\nagent.in_process_dump")
+
+        result = agent_harness.run(source, body=body, domains=True, warm=False)
+
+        live = sum(site["live_blocks"] for site in result["dump"]["sites"])
+        self.assertGreater(live, 200000)
+        self.assertLessEqual(int(result["printed"][0]) / live, 45)
+
     def test_memory_mappings_come_and_go(self):
         source = '''
             import mmap

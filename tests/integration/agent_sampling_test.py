@@ -128,6 +128,22 @@ class Quiet(harness.LiveTest):
 
         self.assertLess(sum(thread["allocations"] for thread in dump["threads"]), 1100)
 
+    def test_threads_that_outlive_their_interpreter_are_left_alone(self):
+        source = '''
+            import threading, zlib, time
+            data = bytes(range(256)) * 4000
+            def busy():
+                while True:
+                    zlib.compress(data, 1)  # allocates without the GIL
+            def program():
+                for _ in range(4):
+                    threading.Thread(target=busy, daemon=True).start()
+                time.sleep(0.05)
+            '''
+        for domains in (False, True):
+            for _ in range(4):
+                agent_harness.run(source, body=agent_harness.PREPARE + "agent.in_process_record(1)\nprogram()\n", domains=domains, warm=False)
+
     def test_signal_handlers_and_threads_at_once(self):
         source = '''
             import signal, threading, time

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attach/stopped_process.h"
+#include "attach/tracer_thread.h"
 #include "inject/control/patches.h"
 #include "tests/integration/tracked_target.h"
 
@@ -59,7 +60,7 @@ TEST(InjectCycle, CalmTargetIsExactlyAsBefore) {
   const ProcessId id = ProcessId::open(target.pid());
   const Fingerprint before = take_fingerprint(id, {});
   cycle_many_times(target, cycles_wanted(12));
-  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "");
+  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), kStill)), "");
 }
 
 TEST(InjectCycle, FingerprintSeesAnAgent) {
@@ -91,13 +92,15 @@ TEST(InjectCycle, TakenOutAtOnceItWouldKillTheTarget) {
                                                      AgentImage::parse(stand_in_agent()));
       std::string why;
       const auto gadgets = find_gadgets(map, memory);
-      StoppedProcess stopped(id, {});
-      const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
-      if (!thread) continue;
-      EXPECT_TRUE(undo_patches(memory, patches, 0));
-      EXPECT_TRUE(unmap_agent(*thread, tracking->facts().place, true, &why)) << why;
-      thread->restore();
-      stopped.release();
+      TracerThread tracer;  // when it ends, so does its hold on threads that die
+      tracer.run([&] {
+        StoppedProcess stopped(id, {});
+        const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
+        if (!thread) return;
+        EXPECT_TRUE(undo_patches(memory, patches, 0));
+        EXPECT_TRUE(unmap_agent(*thread, tracking->facts().place, true, &why)) << why;
+        thread->restore();
+      });
       ::usleep(3000);
     } catch (const Error&) {  // it died meanwhile
     }
@@ -178,16 +181,17 @@ TEST(InjectCycle, LockOfTheArenaHeldForEver) {
     ::mallopt(M_ARENA_MAX, 1);
     std::thread([] { ::pause(); }).detach();  // while there is one thread only, malloc takes no lock
     int* const lock = find_arena_lock();
-    if (lock == nullptr) ::_exit(7);
-    __atomic_store_n(lock, 2, __ATOMIC_SEQ_CST);
     notes.words[5] = reinterpret_cast<std::uint64_t>(lock);
     notes.ready = 1;
+    if (lock == nullptr) ::_exit(7);
+    __atomic_store_n(lock, 2, __ATOMIC_SEQ_CST);
     ++notes.words[1];
     notes.words[2] = reinterpret_cast<std::uint64_t>(std::malloc(100000));
     notes.words[1] += 100;
     tick(notes);
   });
   target.wait_ready();
+  if (target.word(5) == 0) GTEST_SKIP() << "malloc has several arenas already: this test is to run alone";
   ASSERT_TRUE(ForkedTarget::wait_until([&] { return state_of(target.pid()) == 'S'; }));
   const ProcessId id = ProcessId::open(target.pid());
   for (int i = 0; i < 3; ++i) {
@@ -229,7 +233,7 @@ TEST(InjectCycle, DeadlockedTarget) {
   const auto tracking = Tracking::start(id, test_setup(), log);
   EXPECT_LT(tracking->facts().took, std::chrono::seconds(1));
   EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
-  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "");
+  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), kStill)), "");
 }
 
 }  // namespace

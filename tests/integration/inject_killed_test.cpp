@@ -68,7 +68,7 @@ TEST(InjectKilled, AtEachStep) {
   int found = 0;
   int steps = 0;
   for (; steps < 100 && killed_at(target.pid(), steps, {}); ++steps) {
-    expect_recovery(target, before, true, &found);
+    expect_recovery(target, before, kStill, &found);
     if (HasFatalFailure()) FAIL() << "killed at step " << steps;
   }
   EXPECT_GT(steps, 15);
@@ -101,7 +101,7 @@ TEST(InjectFails, AtEachStepAndTheTargetIsAsBefore) {
       EXPECT_EQ(error.code(), ExitCode::kGaveUp);
     }
     ASSERT_TRUE(goes_on(target)) << steps;
-    ASSERT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "") << steps;
+    ASSERT_EQ(joined(differences(before, take_fingerprint(id, {}), kStill)), "") << steps;
   }
   EXPECT_GT(steps, 12);
   EXPECT_TRUE(started);
@@ -133,7 +133,7 @@ TEST(InjectFails, AtEachStepOfTheEndAndTheNextOneFinishes) {
       EXPECT_EQ(joined(tracking->stop().left_behind), "") << steps << log.text();
     }
     ASSERT_TRUE(goes_on(target)) << steps;
-    ASSERT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "") << steps;
+    ASSERT_EQ(joined(differences(before, take_fingerprint(id, {}), kStill)), "") << steps;
   }
   EXPECT_GT(steps, 5);
   EXPECT_TRUE(ended);

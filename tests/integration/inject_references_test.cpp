@@ -334,6 +334,43 @@ TEST(InjectReferences, AgentIsQuietWhenItsLeaseHasEnded) {
   EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
 }
 
+// Something that only looks like what a memsnap left: numbers that lie, words of the target's own as patches.
+TEST(InjectReferences, ForgedTablesDoNoHarm) {
+  for (int kind = 0; kind < 6; ++kind) {
+    SCOPED_TRACE(kind);
+    ForkedTarget target([kind](TargetNotes& notes) {
+      constexpr std::size_t kSize = 1u << 20;
+      const int file = ::memfd_create(kAgentName, 0);
+      if (::ftruncate(file, kSize) != 0) ::_exit(7);
+      auto* const words =
+          static_cast<std::uint64_t*>(::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
+      if (kind == 0) std::memset(words, 0xff, kSize);
+      auto* const header = reinterpret_cast<AgentHeader*>(words);
+      if (kind >= 1) header->magic = kAgentMagic;
+      if (kind >= 2) header->abi = kind == 2 ? 77 : kAgentAbiVersion;
+      if (kind >= 3) {
+        header->image_begin = reinterpret_cast<std::uint64_t>(&std::malloc) & ~4095ull;
+        header->image_end = header->image_begin + 4096;
+        header->patch_count = ~0ull;
+        header->keeper_pid = ~0ull;
+        header->sections.patches = {kind == 3 ? ~0ull : 4096, ~0ull};
+      }
+      if (kind == 5) header->image_begin = header->image_end = reinterpret_cast<std::uint64_t>(words);
+      tick(notes);
+    });
+    target.wait_ready();
+    TestLog log;
+    const ProcessId id = ProcessId::open(target.pid());
+    const auto end = end_left_tracking(id, {}, log);
+    EXPECT_TRUE(end.has_value());
+    EXPECT_TRUE(goes_on(target));
+    const auto tracking = Tracking::start(id, test_setup(), log);
+    EXPECT_TRUE(counts(*tracking));
+    EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
+    EXPECT_TRUE(goes_on(target));
+  }
+}
+
 // CPython's table of allocators: function pointers behind a context that is left alone.
 struct Allocators {
   void* context;

@@ -81,7 +81,7 @@ Attempt track_elsewhere(pid_t target, const std::function<void()>& before) {
 
 void expect_untouched(const ForkedTarget& target, const Fingerprint& before) {
   EXPECT_TRUE(goes_on(target));
-  EXPECT_EQ(joined(differences(before, take_fingerprint(ProcessId::open(target.pid()), {}), true)), "");
+  EXPECT_EQ(joined(differences(before, take_fingerprint(ProcessId::open(target.pid()), {}), kStill)), "");
 }
 
 class InjectUnderFilter : public testing::TestWithParam<std::pair<int, std::uint32_t>> {};
@@ -261,7 +261,7 @@ TEST(InjectRefused, StaticProgram) {
   const Fingerprint before = take_fingerprint(id, {});
   const Attempt refused = track_elsewhere(target.pid(), [] {});
   EXPECT_EQ(refused.code, static_cast<int>(ExitCode::kUnsupported)) << refused.text;
-  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "");
+  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), kStill)), "");
 }
 
 TEST(InjectRefused, AnotherUser) {

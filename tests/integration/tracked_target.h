@@ -33,6 +33,13 @@ inline std::uint64_t cycles_wanted(std::uint64_t few) {
   return wanted == nullptr ? few : std::strtoull(wanted, nullptr, 10);
 }
 
+// A target that is instrumented maps things of its own all the time.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr bool kStill = false;
+#else
+inline constexpr bool kStill = true;
+#endif
+
 inline TrackingSetup test_setup() {
   TrackingSetup setup;
   setup.period = 1;

@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <link.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -160,6 +161,7 @@ void fill_config(AgentConfig& config) {
   config.tid_offset = tid == static_cast<std::uint32_t>(syscall(SYS_gettid)) ? kTidOffset : 0;
   config.period = settings.period;
   config.layout = memsnap::layout_for(settings.hex);
+  config.finalizing = address_of("_PyRuntime") + config.layout.runtime.finalizing;
 }
 
 // The words of one loaded module that lead to a hooked function.
@@ -342,16 +344,11 @@ void in_process_lease(std::uint64_t tsc) { control->lease_tsc = tsc; }
 
 int in_process_mode() { return static_cast<int>(control->mode); }
 
-// Bytes of memory that the tables hold.
+// Bytes of memory that the tables hold. To be asked before the dump, which reads all of them.
 std::uint64_t in_process_held() {
-  std::uint64_t held = 0;
-  std::vector<unsigned char> pages(1u << 20);
-  for (std::uint64_t at = 0; at < header->size; at += pages.size() * 4096) {
-    const std::uint64_t length = std::min<std::uint64_t>(pages.size() * 4096, header->size - at);
-    if (mincore(base + at, length, pages.data()) != 0) abort();
-    for (std::uint64_t i = 0; i < (length + 4095) / 4096; ++i) held += pages[i] & 1u;
-  }
-  return held * 4096;
+  struct stat status {};
+  if (fstat(table_file, &status) != 0) abort();
+  return static_cast<std::uint64_t>(status.st_blocks) * 512;
 }
 
 void in_process_dump(const char* path) {

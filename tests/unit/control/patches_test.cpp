@@ -105,22 +105,42 @@ TEST(WrittenPages, OnlyWhatWasTouchedIsRead) {
   ::madvise(begin, kPages * kPage, MADV_NOHUGEPAGE);
   for (const std::size_t page : {0u, 7u, 8u, 255u, 256u, 999u}) begin[page * kPage] = std::byte{1};
   const auto address = reinterpret_cast<std::uint64_t>(begin);
-  WrittenPages pages(::getpid());
-
-  std::vector<std::uint64_t> seen;
   Mapping mapping;
   mapping.begin = address;
   mapping.end = address + kPages * kPage;
-  pages.each(mapping, LiveMemory(::getpid()), false, [&](std::uint64_t at, std::span<const std::byte> bytes) {
-    EXPECT_EQ(bytes.size() % kPage, 0u);
-    for (std::size_t i = 0; i < bytes.size() / kPage; ++i) {
-      EXPECT_EQ(bytes[i * kPage], std::byte{1});
-      seen.push_back((at - address) / kPage + i);
-    }
-  });
+  for (const bool by_entries : {false, true}) {
+    WrittenPages pages(::getpid());
+    if (by_entries) pages.use_entries();
+    std::vector<std::uint64_t> seen;
+    pages.each(mapping, LiveMemory(::getpid()), false, [&](std::uint64_t at, std::span<const std::byte> bytes) {
+      EXPECT_EQ(bytes.size() % kPage, 0u);
+      for (std::size_t i = 0; i < bytes.size() / kPage; ++i) {
+        EXPECT_EQ(bytes[i * kPage], std::byte{1});
+        seen.push_back((at - address) / kPage + i);
+      }
+    });
+    EXPECT_EQ(seen, (std::vector<std::uint64_t>{0, 7, 8, 255, 256, 999})) << by_entries;
+    EXPECT_EQ(pages.unreadable(), 0u);
+  }
+  ::munmap(begin, kPages * kPage);
+}
 
-  EXPECT_EQ(seen, (std::vector<std::uint64_t>{0, 7, 8, 255, 256, 999}));
-  EXPECT_EQ(pages.unreadable(), 0u);
+TEST(WrittenPages, ManyRunsAreAllFound) {
+  constexpr std::size_t kPages = 4000;
+  auto* const begin = static_cast<std::byte*>(
+      ::mmap(nullptr, kPages * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ::madvise(begin, kPages * kPage, MADV_NOHUGEPAGE);
+  for (std::size_t page = 0; page < kPages; page += 2) begin[page * kPage] = std::byte{1};
+  Mapping mapping;
+  mapping.begin = reinterpret_cast<std::uint64_t>(begin);
+  mapping.end = mapping.begin + kPages * kPage;
+  WrittenPages pages(::getpid());
+
+  std::size_t seen = 0;
+  pages.each(mapping, LiveMemory(::getpid()), false,
+             [&](std::uint64_t, std::span<const std::byte> bytes) { seen += bytes.size() / kPage; });
+
+  EXPECT_EQ(seen, kPages / 2);
   ::munmap(begin, kPages * kPage);
 }
 
