@@ -101,8 +101,8 @@ void add_look_options(po::options_description& options) {
   add("redact", po::value<std::vector<std::string>>()->value_name("REGEX"),
       "replace kept text that matches; may be given again");
   add_freeze_options(options);
-  add("native-memory", po::bool_switch(),
-      "find what C code keeps for objects too (a database, a compressor): a conservative scan, approximate");
+  add("no-native-memory", po::bool_switch(),
+      "leave out what C code keeps for objects (a database, a compressor), which a conservative scan finds");
 }
 
 void add_capture_options(po::options_description& options) {
@@ -139,7 +139,7 @@ SnapshotRequest Capturer::request_for(pid_t pid) const {
   request.kind = kind_;
   request.freeze = freeze_options(options);
   const Strings strings = strings_of(option_value<std::string>(options, "strings").value_or("names"));
-  request.native_memory = option_flag(options, "native-memory");
+  request.native_memory = !option_flag(options, "no-native-memory");
   request.strings = strings.policy;
   request.strings_prefix = strings.prefix;
   request.redact = option_value<std::vector<std::string>>(options, "redact").value_or(std::vector<std::string>());

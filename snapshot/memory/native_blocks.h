@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "attach/process_memory.h"
+#include "inject/protocol/heap_layout.h"
 #include "snapshot/memory/breakdown.h"
 #include "snapshot/model/insert_nodes.h"
 
@@ -20,6 +21,6 @@ struct NativeBlocks {
 // from the C fields of objects (all types but those whose fields are known to be objects or counted in their size) and
 // from one another. A word that points into a block counts as a reference: a conservative scan.
 NativeBlocks find_native_blocks(const ProcessMemory& memory, const ProcessMemory& cached, const HeapGraph& graph,
-                                const MallocUse& use);
+                                const HeapLayout& layout, const MallocUse& use);
 
 }  // namespace memsnap

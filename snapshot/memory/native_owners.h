@@ -24,8 +24,9 @@ struct NativeParent {
 };
 
 // Gives each block one parent, so that following parents ends at the object it belongs to. Memory that was not cleared
-// is full of what it held before, and libraries link their blocks to lists of all of a kind: so the fewest steps from
-// an object count, then the block of which more is pointers. Linear.
+// is full of what it held before, and libraries link their blocks to lists of all of a kind. Blocks that all lead to
+// one another (a document's nodes) are a group: the fewest groups on the way from an object count, then the fewest
+// steps, then the block of which more is pointers. Linear.
 std::vector<NativeParent> assign_parents(const NativeLinks& links);
 
 }  // namespace memsnap

@@ -6,10 +6,10 @@
 namespace memsnap {
 
 void add_native_memory(Snapshot& snapshot, std::vector<Root>& late_roots, const ProcessMemory& memory,
-                       const MallocUse& use) {
+                       const HeapLayout& layout, const MallocUse& use) {
   HeapGraph& graph = snapshot.graph;
   SnapshotHeader& header = snapshot.header;
-  NativeBlocks native = find_native_blocks(memory, memory, graph, use);
+  NativeBlocks native = find_native_blocks(memory, memory, graph, layout, use);
   if (native.blocks != 0) {
     TypeEntry type;
     type.name = graph.strings.add(kNativeTypeName);

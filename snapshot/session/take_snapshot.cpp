@@ -183,7 +183,7 @@ class Session {
     header().memory.parts_cpu_ms = watch.cpu_ms();
     if (!request_.native_memory || request_.kind != SnapshotKind::kHeap) return;
     log_.progress("native memory", 0, 0);
-    add_native_memory(result_.snapshot, late_roots, frozen.memory(), use);
+    add_native_memory(result_.snapshot, late_roots, frozen.memory(), python.layout, use);
   }
 
   const SnapshotRequest& request_;

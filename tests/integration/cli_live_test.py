@@ -151,7 +151,7 @@ class Formats(harness.LiveTest):
         self.assertEqual("memsnap.summary/1", summary["schema"])
         self.assertEqual(self.pid, summary["target"]["pid"])
         self.assertTrue(all(summary["memory"][key] > 0 for key in ("rss", "pss", "uss", "python_objects")))
-        self.assertEqual({"type", "count", "size", "retained"}, set(summary["types"][0]))
+        self.assertEqual({"type", "count", "size", "retained", "native"}, set(summary["types"][0]))
         self.assertEqual((taken["objects"], taken["bytes"]), (summary["totals"]["objects"], summary["totals"]["bytes"]))
         self.assertEqual(taken["objects"], sum(row["count"] for row in summary["types"]))
         self.assertEqual(taken["bytes"], sum(row["size"] for row in summary["types"]))
@@ -196,11 +196,11 @@ class Formats(harness.LiveTest):
     def test_a_fitted_table_cuts_names_and_never_numbers(self):
         file = self.snapshot(self.pid)["file"]
         whole = memsnap("summary", file).out
-        status, seen = run_in_terminal("summary", file, "--no-pager", columns=60)
+        status, seen = run_in_terminal("summary", file, "--no-pager", columns=72)
         self.assertEqual(0, status)
         lines = without_colours(seen).splitlines()
         at = next(i for i, line in enumerate(lines) if "COUNT" in line)
-        self.assertTrue(all(len(line) <= 60 for line in lines[at:at + 26]), lines)
+        self.assertTrue(all(len(line) <= 72 for line in lines[at:at + 26]), lines)
         numbers = re.compile(r"^ +[\d,]+ +[\d.]+ [KMGB]")
         self.assertEqual([numbers.match(line).group() for line in lines[at + 1:at + 26]],
                          [numbers.match(line).group() for line in whole.splitlines() if numbers.match(line)])

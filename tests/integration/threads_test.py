@@ -283,6 +283,10 @@ class ParkedThreads(LiveTest):
             while harness.state_of(self.target.pid) != "T":
                 time.sleep(0.01)
             answer = threads(self, self.target.pid)
+            # Let go, it goes back into its stop by itself as soon as a processor is free: a moment of "R", in the kernel.
+            deadline = time.monotonic() + 2
+            while harness.state_of(self.target.pid) == "R" and time.monotonic() < deadline:
+                time.sleep(0.01)
             self.assertEqual("T", harness.state_of(self.target.pid))
         finally:
             self.target.process.send_signal(signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace memsnap {
@@ -52,6 +53,25 @@ TEST(NativeOwners, ModuleOwnsOnlyWhatNoOtherObjectLeadsTo) {
   links.from_block = {{0, 1}, {1, 2}};
 
   EXPECT_EQ(owners(links), (std::vector<std::uint32_t>{10, 10, 10, 5}));
+}
+
+// A document's nodes, linked to and fro, of which a parser's stack still holds one far from the first.
+TEST(NativeOwners, AGroupBelongsToWhatIsNearestToAnyOfIt) {
+  NativeLinks links;
+  links.blocks = 1000;
+  links.density.assign(links.blocks, 0.5F);
+  links.from_object = {{10, 998}, {20, 0}};
+  for (std::uint32_t node = 0; node + 3 < links.blocks; ++node) {
+    links.from_block.emplace_back(node, node + 1);
+    links.from_block.emplace_back(node + 1, node);
+  }
+  links.from_block.emplace_back(998, 999);  // the parser's context, its stack
+  links.from_block.emplace_back(999, 800);
+  std::sort(links.from_block.begin(), links.from_block.end());
+
+  std::vector<std::uint32_t> expected(links.blocks, 20);
+  expected[998] = expected[999] = 10;
+  EXPECT_EQ(owners(links), expected);
 }
 
 TEST(NativeOwners, RingsEndAndWhatNothingLeadsToHasNoOwner) {
