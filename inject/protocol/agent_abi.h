@@ -37,11 +37,11 @@ enum class Allocator : std::uint8_t {
 };
 
 // Words of AgentNode::code that are no index into the codes.
-inline constexpr std::uint32_t kNodeThread = 0xffffffff;     // instruction: index of the thread record
-inline constexpr std::uint32_t kNodeAllocator = 0xfffffffe;  // instruction: Allocator
-inline constexpr std::uint32_t kNodeNative = 0xfffffffd;     // instruction: a return address in native code
-inline constexpr std::uint32_t kNodeCut = 0xfffffffc;        // frames further out were left away (depth limit)
-inline constexpr std::uint32_t kNodeSpecial = 0xfffffff0;    // from here on
+inline constexpr std::uint32_t kNodeThread = 0xffffffff;       // instruction: index of the thread record
+inline constexpr std::uint32_t kNodeAllocator = 0xfffffffe;    // instruction: Allocator
+inline constexpr std::uint32_t kNodeNativeFrame = 0xfffffffd;  // instruction: a return address in native code
+inline constexpr std::uint32_t kNodeCut = 0xfffffffc;          // frames further out were left away (depth limit)
+inline constexpr std::uint32_t kNodeSpecial = 0xfffffff0;      // from here on
 
 struct AgentNode {
   std::uint32_t parent;       // 0: none; node 0 is not used

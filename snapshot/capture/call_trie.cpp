@@ -72,7 +72,7 @@ std::optional<FrameIndex> CallTrie::frame_of(const AgentNode& node, bool force) 
     }
     index = add_frame(frame);
     if (!names) return index;  // it may be written later
-  } else if (node.code == kNodeNative) {
+  } else if (node.code == kNodeNativeFrame) {
     index = native_frame(node.instruction);
   } else {
     ProfileFrame frame;
