@@ -14,6 +14,7 @@
 #include "attach/cached_memory.h"
 #include "attach/stopped_process.h"
 #include "inject/control/got_patches.h"
+#include "inject/control/left_tracking.h"
 #include "inject/protocol/agent_abi.h"
 
 namespace memsnap {
@@ -29,7 +30,8 @@ std::map<std::string, std::string> open_files(pid_t pid) {
   while (const dirent* const entry = ::readdir(directory)) {
     const std::string number = static_cast<const char*>(entry->d_name);
     std::array<char, 512> name{};
-    if (::readlink((folder + "/" + number).c_str(), name.data(), name.size() - 1) > 0) files[number] = name.data();
+    if (::readlink(fmt::format("{}/{}", folder, number).c_str(), name.data(), name.size() - 1) > 0)
+      files[number] = name.data();
   }
   ::closedir(directory);
   return files;
@@ -88,9 +90,9 @@ class Comparison {
     const auto has = [&](const std::vector<Mapping>& all, const Mapping& one) {
       return std::any_of(all.begin(), all.end(), [&](const Mapping& other) { return same(one, other); });
     };
+    if (after_.agents > before_.agents) found_.push_back(fmt::format("{} agent(s) of memsnap", after_.agents));
     for (const Mapping& mapping : after_.mappings) {
-      const bool executable = mapping.executable && mapping.inode == 0;  // made at run time: a JIT's, or an agent
-      if (is_ours(mapping.name) || ((still_ || executable) && !has(before_.mappings, mapping)))
+      if (is_ours(mapping.name) || (still_ && !has(before_.mappings, mapping)))
         found_.push_back("new mapping: " + describe(mapping));
     }
     for (const Mapping& mapping : before_.mappings) {
@@ -154,6 +156,7 @@ Fingerprint take_fingerprint(const ProcessId& target, const std::vector<std::uin
   const MemoryMap map = MemoryMap::of(pid);
   Fingerprint fingerprint;
   fingerprint.mappings.assign(map.mappings().begin(), map.mappings().end());
+  fingerprint.agents = find_agents(pid).size();
   fingerprint.files = open_files(pid);
   for (const pid_t tid : thread_ids(pid)) fingerprint.threads[tid] = read_signals(pid, tid);
   for (const GotSlot& word : function_words(pid, map, memory)) fingerprint.function_words[word.address] = word.value;

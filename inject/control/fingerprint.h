@@ -15,6 +15,7 @@ namespace memsnap {
 // What of a process tracking could change, before and after.
 struct Fingerprint {
   std::vector<Mapping> mappings;
+  std::size_t agents = 0;                    // find_agents()
   std::map<std::string, std::string> files;  // what each descriptor is open on, by number
   struct Signals {
     std::string blocked;

@@ -58,10 +58,13 @@ std::vector<int> open_tables(pid_t pid, std::uint64_t inode) {
   return found;
 }
 
-// The process that its header names, when it has the tables open.
+// The process that its header names, when it has the tables open, or another user's when that cannot be seen.
 pid_t keeper_of(const AgentHeader& header, std::uint64_t inode) {
   const auto pid = static_cast<pid_t>(header.keeper_pid);
-  return pid > 0 && header.keeper_pid < 1u << 30 && !open_tables(pid, inode).empty() ? pid : 0;
+  if (pid <= 0 || header.keeper_pid >= 1u << 30) return 0;
+  const std::string folder = fmt::format("/proc/{}/fd", pid);
+  const bool hidden = ::access(folder.c_str(), F_OK) == 0 && ::access(folder.c_str(), R_OK | X_OK) != 0;
+  return hidden || !open_tables(pid, inode).empty() ? pid : 0;
 }
 
 // The image's place, when there is one.

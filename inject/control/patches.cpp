@@ -1,6 +1,7 @@
 #include "inject/control/patches.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace memsnap {
 
@@ -13,9 +14,15 @@ bool write_patches(const WritableMemory& memory, std::span<const AgentPatch> pat
 
 bool undo_patches(const WritableMemory& memory, std::span<AgentPatch> patches, pid_t stopped) {
   bool all = true;
-  // Backwards: a word that was hooked twice gets what it had first.
-  for (auto patch = patches.rbegin(); patch != patches.rend(); ++patch) {
+  // Backwards: of a word that was hooked twice, the later entry says what the loader bound it to in between.
+  std::unordered_set<std::uint64_t> done;
+  for (std::size_t left = patches.size(); left > 0; --left) {
+    AgentPatch* const patch = &patches[left - 1];
     if (patch->state != kPatchWritten || patch->kind == PatchKind::kNone || patch->address % 8 != 0) continue;
+    if (!done.insert(patch->address).second) {
+      patch->state = kPatchUndone;
+      continue;
+    }
     const auto present = memory.try_read<std::uint64_t>(patch->address);
     if (present == patch->new_value) {
       if (memory.write_value(patch->address, patch->old_value, stopped) &&

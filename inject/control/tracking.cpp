@@ -36,6 +36,20 @@ struct Tracking::State {
   bool off = false;
   bool ended = false;
 
+  std::size_t hook_newcomers() {
+    const pid_t pid = target.pid();
+    const AgentPlace& place = facts.place;
+    const GotPlan got = plan_got(
+        pid, MemoryMap::of(pid), memory,
+        {.functions = hooks_of(image, setup.mappings), .ours_begin = place.image_begin, .ours_end = place.image_end});
+    if (got.slots.empty()) return 0;
+    TracerThread tracer;
+    return tracer.run([&] {
+      // What was found is looked at again now that all stands still: a library may be gone by now.
+      StoppedProcess stopped(target, {.wait = setup.limits.wait, .longest = setup.limits.max_pause});
+      return hook_slots(memory, got, image, place, *tables, stopped.stopped().front()).value_or(0);
+    });
+  }
   bool write_control(bool record) const {
     const AgentControl control{.mode = static_cast<std::uint32_t>(record ? AgentMode::kRecord : AgentMode::kOff),
                                .depth = setup.depth,
@@ -110,22 +124,17 @@ std::size_t Tracking::poll_new_libraries(bool always) {
   const auto now = steady_clock::now();
   if (std::exchange(state.seen_loads, loads) != loads || std::exchange(state.libraries_loaded, loaded) != loaded)
     state.loading = now;
-  if ((now - state.loading > kLoading && !always) || !state.target.alive()) return 0;
-  const pid_t pid = state.target.pid();
-  const MemoryMap map = MemoryMap::of(pid);
-  const AgentPlace& place = state.facts.place;
-  const GotPlan got = plan_got(pid, map, state.memory,
-                               {.functions = hooks_of(state.image, state.setup.mappings),
-                                .ours_begin = place.image_begin,
-                                .ours_end = place.image_end});
+  if ((now - state.loading > kLoading && !always) || !state.target.alive() ||
+      !state.memory.try_read<std::uint64_t>(state.facts.place.image_begin)) {
+    return 0;
+  }
   std::size_t hooked = 0;
-  if (!got.slots.empty()) {
-    TracerThread tracer;
-    tracer.run([&] {
-      StoppedProcess stopped(state.target, {.wait = state.setup.limits.wait, .longest = state.setup.limits.max_pause});
-      // A new library is unmapped like any other: what was found is looked at again now that all stands still.
-      hooked = hook_slots(state.memory, got, state.image, place, *state.tables, stopped.stopped().front()).value_or(0);
-    });
+  try {
+    hooked = state.hook_newcomers();
+  } catch (const Error& error) {  // it ends, or somebody else holds it just now: next time
+    if (error.code() == ExitCode::kTargetHarmed) throw;
+    state.loading = now;
+    state.log.debug("poll_libraries", error.what());
   }
   state.facts.patches = state.tables->patches().size();
   return hooked;

@@ -32,14 +32,18 @@ class Unloader {
       : agent_(agent), limits_(limits), log_(log) {}
 
   TrackingEnd run() {
-    unhook();
+    if (!unhook()) return std::move(end_);
     const auto image = AgentImage::read(agent_.memory, agent_.place.image_begin);
     if (!image) {
       end_.left_behind.push_back(describe("it is damaged"));
     } else if (const auto references = prove(*image); references.reasons.empty()) {
-      take_away();
+      take_away(agent_.place, agent_.has_tables);
+      verify();
     } else {
       for (const std::string& reason : references.reasons) end_.left_behind.push_back(describe(reason));
+      // Off, hooks look at nothing but the image: only a thread that is inside still needs the tables.
+      if (!references.passing && agent_.has_tables)
+        take_away({.shared_begin = agent_.place.shared_begin, .shared_end = agent_.place.shared_end}, true);
     }
     return std::move(end_);
   }
@@ -53,10 +57,27 @@ class Unloader {
     if (agent_.step) agent_.step(what);
   }
 
-  void unhook() {
-    TracerThread tracer;
-    tracer.run([&] {
+  // Another memsnap may be taking a snapshot of it just now: that holds it for milliseconds.
+  template <class Work>
+  bool patiently(Work work) const {
+    constexpr useconds_t kPause = 10000;
+    const auto deadline = std::chrono::steady_clock::now() + limits_.wait;
+    for (;;) {
+      try {
+        TracerThread tracer;
+        return tracer.run(work);
+      } catch (const Error& error) {
+        if (error.code() != ExitCode::kBusy || std::chrono::steady_clock::now() >= deadline) throw;
+      }
+      ::usleep(kPause);
+    }
+  }
+
+  // False: the process has replaced its program (execve) or forgotten the agent in another way.
+  bool unhook() {
+    const bool there = patiently([&] {
       StoppedProcess stopped(agent_.target, {.wait = limits_.wait, .longest = limits_.max_pause});
+      if (!agent_.memory.try_read<std::uint64_t>(agent_.place.image_begin)) return false;
       const pid_t tid = stopped.stopped().front();
       step("unhook");
       const AgentControl off{};
@@ -68,12 +89,14 @@ class Unloader {
       stopped.release();
       end_.unhook_pause = stopped.stopped_for();
       agent_.target.require_alive();
-      if (!undone || !quiet) end_.left_behind.push_back("words of memsnap that could not be written over");
+      if (!undone || !quiet) end_.left_behind.emplace_back("words of memsnap that could not be written over");
+      return true;
     });
     for (const AgentPatch& patch : agent_.patches) {
       end_.patches_undone += patch.state == kPatchUndone ? 1 : 0;
       end_.patches_foreign += patch.state == kPatchForeign ? 1 : 0;
     }
+    return there;
   }
 
   // Until nothing refers to it, or what does will not go away by itself.
@@ -112,7 +135,7 @@ class Unloader {
     if (!header) return 0;
     constexpr std::uint64_t kMostThreads = 1u << 16;
     const AgentSection& section = header->sections.threads;
-    const std::uint64_t count =
+    const auto count =
         std::min<std::uint64_t>({section.capacity, std::uint64_t{header->thread_count} + 1, kMostThreads});
     const std::uint64_t size = agent_.place.shared_end - agent_.place.shared_begin;
     std::uint64_t inside = 0;
@@ -125,34 +148,58 @@ class Unloader {
     return inside;
   }
 
-  void take_away() {
-    const pid_t pid = agent_.target.pid();
-    const MemoryMap map = MemoryMap::of(pid);
-    const auto gadgets = find_gadgets(map, agent_.memory);
+  void take_away(const AgentPlace& place, bool tables) {
     std::string why = "its program has no system call instruction that could be used";
     bool done = false;
-    TracerThread tracer;
-    for (int attempt = 0; attempt < 3 && gadgets && !done; ++attempt) {
-      tracer.run([&] {
-        StoppedProcess stopped(agent_.target, {.wait = limits_.wait, .longest = limits_.max_pause});
-        if (const auto inside = who_is_inside(stopped)) {
-          why = *inside;
-          return;
-        }
-        const auto thread = borrow_thread(pid, stopped.stopped(), map, *gadgets, &why);
-        if (!thread) return;
-        step("unmap");
-        done = unmap_agent(*thread, agent_.place, agent_.has_tables, &why);
-        step("unmapped");
-        if (!thread->restore() || !stopped.changed().empty()) {
-          throw Error(ExitCode::kTargetHarmed, fmt::format("a thread of {} is not as it was before the stop", pid),
-                      "please report this with the output of: memsnap doctor");
-        }
-        stopped.release();
-        end_.unmap_pause = stopped.stopped_for();
-      });
+    try {
+      const MemoryMap map = MemoryMap::of(agent_.target.pid());
+      const auto gadgets = find_gadgets(map, agent_.memory);
+      for (int attempt = 0; attempt < 3 && gadgets && !done; ++attempt) {
+        done = patiently([&] { return unmap(place, tables, map, *gadgets, &why); });
+      }
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::kGaveUp && error.code() != ExitCode::kBusy) throw;
+      why = error.what();
     }
     if (!done) end_.left_behind.push_back(describe(why));
+  }
+
+  bool unmap(const AgentPlace& place, bool tables, const MemoryMap& map, const Gadgets& gadgets, std::string* why) {
+    const pid_t pid = agent_.target.pid();
+    StoppedProcess stopped(agent_.target, {.wait = limits_.wait, .longest = limits_.max_pause});
+    if (const auto inside = who_is_inside(stopped)) {
+      *why = *inside;
+      return false;
+    }
+    const auto thread = borrow_thread(pid, stopped.stopped(), map, gadgets, why, agent_calls());
+    if (!thread) return false;
+    step("unmap");
+    const bool done = unmap_agent(*thread, place, tables, why);
+    step("unmapped");
+    if (!thread->restore() || !stopped.changed().empty()) {
+      throw Error(ExitCode::kTargetHarmed, fmt::format("a thread of {} is not as it was before the stop", pid),
+                  "please report this with the output of: memsnap doctor");
+    }
+    stopped.release();
+    end_.unmap_pause = stopped.stopped_for();
+    return done;
+  }
+
+  // That it is gone, by what can be seen from outside.
+  void verify() {
+    if (!end_.left_behind.empty()) return;
+    const MemoryMap map = MemoryMap::of(agent_.target.pid());
+    const std::string name = fmt::format("/memfd:{}", kAgentName);
+    for (const Mapping& mapping : map.mappings()) {
+      if (agent_.has_tables && mapping.begin == agent_.place.shared_begin && mapping.name.starts_with(name))
+        end_.left_behind.emplace_back("the tables of memsnap are still mapped");
+    }
+    const std::uint64_t size = agent_.place.image_end - agent_.place.image_begin;
+    for (const AgentPatch& patch : agent_.patches) {
+      const auto word = agent_.memory.try_read<std::uint64_t>(patch.address);
+      if (word && *word == patch.new_value && *word - agent_.place.image_begin < size)
+        end_.left_behind.push_back(fmt::format("a word at {:#x} leads to where the agent was", patch.address));
+    }
   }
 
   // Nothing leads there any more: a last look, which costs nothing.

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "attach/stopped_process.h"
+#include "inject/control/patches.h"
 #include "tests/integration/tracked_target.h"
 
 namespace memsnap {
@@ -70,6 +72,39 @@ TEST(InjectCycle, FingerprintSeesAnAgent) {
   const std::string found = joined(differences(before, take_fingerprint(id, {}), false));
   EXPECT_NE(found.find("new mapping"), std::string::npos);
   EXPECT_NE(found.find("word at"), std::string::npos);
+}
+
+// Without the proof the same work kills the target: so the tests above would notice.
+TEST(InjectCycle, TakenOutAtOnceItWouldKillTheTarget) {
+  ForkedTarget target(hammer);
+  target.wait_ready();
+  const ProcessId id = ProcessId::open(target.pid());
+  int cycle = 0;
+  for (; cycle < 200 && state_of(target.pid()) != 'Z'; ++cycle) {
+    try {
+      TestLog log;
+      const auto tracking = Tracking::start(id, test_setup(), log);
+      ::usleep(3000);
+      const WritableMemory memory(target.pid());
+      const MemoryMap map = MemoryMap::of(target.pid());
+      std::vector<AgentPatch> patches = hooked_words(target.pid(), map, memory, tracking->facts().place.image_begin,
+                                                     AgentImage::parse(stand_in_agent()));
+      std::string why;
+      const auto gadgets = find_gadgets(map, memory);
+      StoppedProcess stopped(id, {});
+      const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
+      if (!thread) continue;
+      EXPECT_TRUE(undo_patches(memory, patches, 0));
+      EXPECT_TRUE(unmap_agent(*thread, tracking->facts().place, true, &why)) << why;
+      thread->restore();
+      stopped.release();
+      ::usleep(3000);
+    } catch (const Error&) {  // it died meanwhile
+    }
+  }
+  EXPECT_EQ(state_of(target.pid()), 'Z');
+  const int status = target.wait_end();
+  EXPECT_TRUE(WIFSIGNALED(status)) << "after " << cycle << " cycles";
 }
 
 void count_alarm(int) {}

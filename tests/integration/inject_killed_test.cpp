@@ -76,6 +76,69 @@ TEST(InjectKilled, AtEachStep) {
   EXPECT_GT(found, 10);
 }
 
+// A step that fails: what was done before it is taken back in the same stop.
+TEST(InjectFails, AtEachStepAndTheTargetIsAsBefore) {
+  ForkedTarget target(tick);
+  target.wait_ready();
+  ASSERT_TRUE(goes_on(target));
+  const ProcessId id = ProcessId::open(target.pid());
+  const Fingerprint before = take_fingerprint(id, {});
+  bool started = false;
+  int steps = 0;
+  for (; steps < 100 && !started; ++steps) {
+    int left = steps;
+    bool starting = true;
+    TrackingSetup setup = test_setup();
+    setup.step = [&](std::string_view step) {
+      if (starting && left-- == 0) throw Error(ExitCode::kGaveUp, std::string(step), "");
+    };
+    TestLog log;
+    try {
+      const auto tracking = Tracking::start(id, setup, log);
+      started = true;
+      starting = false;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kGaveUp);
+    }
+    ASSERT_TRUE(goes_on(target)) << steps;
+    ASSERT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "") << steps;
+  }
+  EXPECT_GT(steps, 12);
+  EXPECT_TRUE(started);
+}
+
+// At its end nothing is lost either: it goes on from where it failed.
+TEST(InjectFails, AtEachStepOfTheEndAndTheNextOneFinishes) {
+  ForkedTarget target(tick);
+  target.wait_ready();
+  ASSERT_TRUE(goes_on(target));
+  const ProcessId id = ProcessId::open(target.pid());
+  const Fingerprint before = take_fingerprint(id, {});
+  bool ended = false;
+  int steps = 0;
+  for (; steps < 100 && !ended; ++steps) {
+    int left = ~0u >> 1;
+    TrackingSetup setup = test_setup();
+    setup.step = [&](std::string_view step) {
+      if (left-- == 0) throw Error(ExitCode::kInternal, std::string(step), "");
+    };
+    TestLog log;
+    const auto tracking = Tracking::start(id, setup, log);
+    left = steps;
+    try {
+      EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
+      ended = true;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kInternal);
+      EXPECT_EQ(joined(tracking->stop().left_behind), "") << steps << log.text();
+    }
+    ASSERT_TRUE(goes_on(target)) << steps;
+    ASSERT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "") << steps;
+  }
+  EXPECT_GT(steps, 5);
+  EXPECT_TRUE(ended);
+}
+
 TEST(InjectKilled, AtAnyMomentWhileMallocIsHammered) {
   ForkedTarget target(hammer);
   target.wait_ready();

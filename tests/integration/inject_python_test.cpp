@@ -99,7 +99,8 @@ std::vector<std::uint64_t> allocator_tables(pid_t pid) {
   return {};
 }
 
-void track_many_times(const std::vector<std::string>& command, std::uint64_t cycles) {
+void track_many_times(const std::vector<std::string>& command, std::uint64_t cycles,
+                      const std::string& allocator = "") {
   const Python python(command, kBusy);
   ASSERT_TRUE(python.works());
   const ProcessId id = ProcessId::open(python.pid());
@@ -115,6 +116,7 @@ void track_many_times(const std::vector<std::string>& command, std::uint64_t cyc
     }
     TestLog log;
     const auto tracking = Tracking::start(id, setup, log);
+    EXPECT_NE(tracking->facts().allocator.find(allocator), std::string::npos) << tracking->facts().allocator;
     took.push_back(static_cast<double>(tracking->facts().took.count()) / 1e6);
     stopped.push_back(static_cast<double>(tracking->facts().pause.count()) / 1e6);
     ASSERT_TRUE(python.works()) << cycle;
@@ -134,6 +136,16 @@ void track_many_times(const std::vector<std::string>& command, std::uint64_t cyc
 TEST(InjectPython, BusyThreads) {
   const char* const one = std::getenv("MEMSNAP_PYTHON");
   track_many_times(words_of(one == nullptr ? "/usr/bin/python3" : one), cycles_wanted(6));
+}
+
+// An allocator that was loaded before the C library: it is that one's functions that are hooked, and operator new.
+TEST(InjectPython, OtherAllocators) {
+  for (const std::string name : {"libjemalloc.so.2", "libtcmalloc_minimal.so.4"}) {
+    const std::string path = "/usr/lib/x86_64-linux-gnu/" + name;
+    if (::access(path.c_str(), R_OK) != 0) continue;
+    SCOPED_TRACE(name);
+    track_many_times({"env", "LD_PRELOAD=" + path, "/usr/bin/python3"}, 4, name.substr(0, name.find('.')));
+  }
 }
 
 // One of each C library and each way to build it that is on this machine.

@@ -68,6 +68,7 @@ TEST(InjectReferences, PointerThatWasKeptIsReportedAndWorksOn) {
   }
   EXPECT_TRUE(goes_on(target));
   ASSERT_EQ(find_agents(target.pid()).size(), 1u);
+  EXPECT_EQ(find_agents(target.pid())[0].tables, 0u) << "nobody is inside: the tables are not needed";
   {  // still kept
     const auto again = end_left_tracking(id, {}, log);
     ASSERT_TRUE(again.has_value());
@@ -263,6 +264,74 @@ TEST(InjectReferences, ChildWhoseParentIsGone) {
   EXPECT_TRUE(find_agents(child).empty());
   EXPECT_TRUE(goes_on(target));
   target.notes().stop = 9;
+}
+
+TEST(InjectReferences, TargetThatReplacedItsProgram) {
+  ForkedTarget target([](TargetNotes& notes) {
+    notes.ready = 1;
+    tick_until(notes, 1);
+    ::execlp("sleep", "sleep", "100", nullptr);
+  });
+  target.wait_ready();
+  const ProcessId id = ProcessId::open(target.pid());
+  TestLog log;
+  const auto tracking = Tracking::start(id, test_setup(), log);
+  EXPECT_TRUE(counts(*tracking));
+  target.notes().stop = 1;
+  ASSERT_TRUE(ForkedTarget::wait_until([&] { return tracking->renew_lease() == Tracking::Health::kGone; }));
+  EXPECT_EQ(tracking->poll_new_libraries(true), 0u);
+  EXPECT_GT(counters(*tracking).allocations, 0u);
+  EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
+  EXPECT_TRUE(find_agents(target.pid()).empty());
+}
+
+TEST(InjectReferences, TargetThatEnded) {
+  ForkedTarget target([](TargetNotes& notes) {
+    notes.ready = 1;
+    tick_until(notes, 1);
+  });
+  target.wait_ready();
+  const ProcessId id = ProcessId::open(target.pid());
+  TestLog log;
+  const auto tracking = Tracking::start(id, test_setup(), log);
+  EXPECT_TRUE(counts(*tracking));
+  target.notes().stop = 1;
+  target.wait_end();
+  EXPECT_EQ(tracking->renew_lease(), Tracking::Health::kGone);
+  EXPECT_EQ(tracking->poll_new_libraries(true), 0u);
+  EXPECT_GT(counters(*tracking).allocations, 0u);
+  EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
+}
+
+// The agent that is built in, not the stand-in.
+TEST(InjectReferences, AgentIsQuietWhenItsLeaseHasEnded) {
+  ForkedTarget target(tick);
+  target.wait_ready();
+  const ProcessId id = ProcessId::open(target.pid());
+  TrackingSetup setup = test_setup();
+  setup.image = {};
+  setup.lease = std::chrono::milliseconds(300);
+  TestLog log;
+  const auto tracking = Tracking::start(id, setup, log);
+  const auto recorded = [&] {
+    AgentThread thread{};
+    const auto offset = tracking->header().sections.threads.offset + sizeof(thread);
+    EXPECT_EQ(::pread(tracking->descriptor(), &thread, sizeof(thread), static_cast<off_t>(offset)),
+              static_cast<ssize_t>(sizeof(thread)));
+    return thread.allocations;
+  };
+  EXPECT_TRUE(ForkedTarget::wait_until([&] { return recorded() > 10; }));
+  // It looks at the clock once in a thousand blocks.
+  ASSERT_TRUE(ForkedTarget::wait_until([&] {
+    const auto before = recorded();
+    ::usleep(20000);
+    return recorded() == before;
+  }));
+  EXPECT_TRUE(goes_on(target));
+  EXPECT_EQ(tracking->renew_lease(), Tracking::Health::kGood);
+  const auto before = recorded();
+  EXPECT_TRUE(ForkedTarget::wait_until([&] { return recorded() > before + 10; }));
+  EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
 }
 
 // CPython's table of allocators: function pointers behind a context that is left alone.

@@ -157,6 +157,24 @@ TEST(InjectRefused, SmallerTablesBelowALimit) {
   expect_untouched(target, before);
 }
 
+// mlockall(MCL_FUTURE) makes all that is mapped resident: that must not become true of the tables.
+TEST(InjectRefused, TablesAreNotLockedIntoMemory) {
+  ForkedTarget target([](TargetNotes& notes) {
+    notes.words[5] = ::mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ? 1 : 2;
+    tick(notes);
+  });
+  target.wait_ready();
+  if (target.word(5) != 1) GTEST_SKIP() << "memory cannot be locked here";
+  ASSERT_TRUE(goes_on(target));
+  const ProcessId id = ProcessId::open(target.pid());
+  const std::uint64_t before = read_memory_use(target.pid()).rss;
+  TestLog log;
+  const auto tracking = Tracking::start(id, test_setup(), log);
+  EXPECT_TRUE(counts(*tracking));
+  EXPECT_LT(read_memory_use(target.pid()).rss, before + 8 * kMiB);
+  EXPECT_EQ(joined(tracking->stop().left_behind), "") << log.text();
+}
+
 TEST(InjectRefused, OurOwnFileSizeLimit) {
   ForkedTarget target(tick);
   target.wait_ready();
@@ -225,6 +243,38 @@ TEST(InjectRefused, AnotherTracer) {
   ptrace(PTRACE_INTERRUPT, target.pid(), nullptr, nullptr);
   ::waitpid(target.pid(), nullptr, __WALL);
   ptrace(PTRACE_DETACH, target.pid(), nullptr, nullptr);
+  expect_untouched(target, before);
+}
+
+TEST(InjectRefused, StaticProgram) {
+  ForkedTarget target([](TargetNotes& notes) {
+    notes.ready = 1;
+    ::execl(MEMSNAP_STATIC_TARGET, "static_target", nullptr);
+  });
+  target.wait_ready();
+  ASSERT_TRUE(ForkedTarget::wait_until([&] {
+    const std::string maps = read_whole("/proc/" + std::to_string(target.pid()) + "/maps");
+    return maps.find("static_target") != std::string::npos && maps.find("[heap]") != std::string::npos &&
+           state_of(target.pid()) == 'S';
+  }));
+  const ProcessId id = ProcessId::open(target.pid());
+  const Fingerprint before = take_fingerprint(id, {});
+  const Attempt refused = track_elsewhere(target.pid(), [] {});
+  EXPECT_EQ(refused.code, static_cast<int>(ExitCode::kUnsupported)) << refused.text;
+  EXPECT_EQ(joined(differences(before, take_fingerprint(id, {}), true)), "");
+}
+
+TEST(InjectRefused, AnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  ForkedTarget target(tick);
+  target.wait_ready();
+  ASSERT_TRUE(goes_on(target));
+  const Fingerprint before = take_fingerprint(ProcessId::open(target.pid()), {});
+  constexpr uid_t kNobody = 65534;
+  const Attempt refused = track_elsewhere(target.pid(), [] {
+    if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(1);
+  });
+  EXPECT_EQ(refused.code, static_cast<int>(ExitCode::kNoPermission)) << refused.text;
   expect_untouched(target, before);
 }
 
