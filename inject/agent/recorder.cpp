@@ -28,7 +28,7 @@ void count_in_filter(std::uint64_t address, int step) {
   ThreadCache::KnownSite& known = self.known_sites[(node ^ key << 5) % kKnownSites];
   if (known.key == key) [[likely]]
     return known.site;
-  const std::uint32_t site = node == 0 ? 0 : node_of(node, kTrieAllocator, static_cast<std::uint64_t>(allocator));
+  const std::uint32_t site = node == 0 ? 0 : node_of(node, kNodeAllocator, static_cast<std::uint64_t>(allocator));
   if (site != 0) known = {.key = key, .site = site};
   return site;
 }

@@ -121,7 +121,7 @@ class Walk {
     std::uint64_t frame = top;
     for (std::uint64_t i = 0; i < keep; ++i, frame = frames_.previous(frame)) self_.fresh[i] = frame;
     std::uint32_t node = self_.record->node;
-    if (keep < total) node = node_of(self_, node, kTrieCut, 0);
+    if (keep < total) node = node_of(self_, node, kNodeCut, 0);
     while (keep > 0 && node != 0) node = node_below(self_, frames_, node, self_.fresh[--keep]);
     return node;
   }

@@ -54,7 +54,7 @@ ThreadCache* prepare(std::uint64_t number, std::uint32_t tid) {
   cache->random = mixed(__builtin_ia32_rdtsc() ^ static_cast<std::uint64_t>(tid) << 32) | 1;
   cache->countdown = draw(cache->random, tables.period);
   record.tid = tid;
-  record.node = node_of(0, kTrieThread, number);
+  record.node = node_of(0, kNodeThread, number);
   store_release(&record.state, 1u);
   return record.node == 0 ? nullptr : cache;
 }

@@ -37,15 +37,15 @@ enum class Allocator : std::uint8_t {
 };
 
 // Words of AgentNode::code that are no index into the codes.
-inline constexpr std::uint32_t kTrieThread = 0xffffffff;     // instruction: index of the thread record
-inline constexpr std::uint32_t kTrieAllocator = 0xfffffffe;  // instruction: Allocator
-inline constexpr std::uint32_t kTrieNative = 0xfffffffd;     // instruction: a return address in native code
-inline constexpr std::uint32_t kTrieCut = 0xfffffffc;        // frames further out were left away (depth limit)
-inline constexpr std::uint32_t kTrieSpecial = 0xfffffff0;    // from here on
+inline constexpr std::uint32_t kNodeThread = 0xffffffff;       // instruction: index of the thread record
+inline constexpr std::uint32_t kNodeAllocator = 0xfffffffe;    // instruction: Allocator
+inline constexpr std::uint32_t kNodeNativeFrame = 0xfffffffd;  // instruction: a return address in native code
+inline constexpr std::uint32_t kNodeCut = 0xfffffffc;          // frames further out were left away (depth limit)
+inline constexpr std::uint32_t kNodeSpecial = 0xfffffff0;      // from here on
 
 struct AgentNode {
   std::uint32_t parent;       // 0: none; node 0 is not used
-  std::uint32_t code;         // index of an AgentCode, or one of kTrie...
+  std::uint32_t code;         // index of an AgentCode, or one of kNode...
   std::uint64_t instruction;  // raw, as the frame has it: an address (3.11+), or f_lasti (to 3.10)
 };
 
@@ -194,7 +194,6 @@ struct AgentConfig {
   } domain_mem, domain_obj;
   std::uint64_t thread_state;  // PyThreadState* (*)(void): the calling thread's own, with or without the GIL; see below
   std::uint64_t thread_state_released;  // asked when the first gives none (3.12+: PyGILState_GetThisThreadState)
-  std::uint64_t finalizing;             // _PyRuntime's word (layout.runtime.finalizing): set when Python ends
   std::uint64_t code_type;              // PyCode_Type
   std::uint32_t tid_offset;  // of the tid in the thread control block, verified on every thread; 0: not known
   std::uint32_t native;      // 1: native frames are asked for

@@ -12,7 +12,7 @@ constexpr std::size_t mixed(std::uint64_t value) {
   return value ^ value >> 29;
 }
 
-bool is_code(const AgentNode& node) { return node.code < kTrieSpecial; }
+bool is_code(const AgentNode& node) { return node.code < kNodeSpecial; }
 
 }  // namespace
 
@@ -72,7 +72,7 @@ std::optional<FrameIndex> CallTrie::frame_of(const AgentNode& node, bool force) 
     }
     index = add_frame(frame);
     if (!names) return index;  // it may be written later
-  } else if (node.code == kTrieNative) {
+  } else if (node.code == kNodeNativeFrame) {
     index = native_frame(node.instruction);
   } else {
     ProfileFrame frame;
@@ -102,7 +102,7 @@ std::optional<CallTrie::Place> CallTrie::place(std::uint32_t node, bool force) {
       at = places_[i];
       break;
     }
-    if (nodes_[i].code == kTrieThread) {
+    if (nodes_[i].code == kNodeThread) {
       const bool has_record = nodes_[i].instruction < tables_.header().sections.threads.capacity;
       at.thread = has_record ? static_cast<std::uint32_t>(nodes_[i].instruction) : 0;
       places_[i] = at;
@@ -122,7 +122,7 @@ std::optional<CallTrie::Place> CallTrie::place(std::uint32_t node, bool force) {
 }
 
 std::optional<CallTrie::Site> CallTrie::site(std::uint32_t node, bool force) {
-  if (node == 0 || node >= nodes_.size() || nodes_[node].code != kTrieAllocator) return std::nullopt;
+  if (node == 0 || node >= nodes_.size() || nodes_[node].code != kNodeAllocator) return std::nullopt;
   const AgentNode& last = nodes_[node];
   const auto found = place(last.parent < node ? last.parent : 0, force);
   if (!found) return std::nullopt;

@@ -34,7 +34,7 @@ void check_sections(const AgentHeader& header) {
   const std::array<SectionRule, 8> rules{{{&sections.threads, sizeof(AgentThread), kMostThreads},
                                           {&sections.nodes, sizeof(AgentNode), kMostSites},
                                           {&sections.counts, sizeof(AgentCounts), kMostSites},
-                                          {&sections.codes, sizeof(AgentCode), kTrieSpecial},
+                                          {&sections.codes, sizeof(AgentCode), kNodeSpecial},
                                           {&sections.texts, 1, kMost},
                                           {&sections.roots, sizeof(std::uint32_t), kRootCount},
                                           {&sections.leaves, sizeof(std::uint64_t) * kLeafWords, kRootCount},

@@ -258,8 +258,8 @@ void print_stack(FILE* out, std::uint32_t node) {
   bool first = true;
   std::fprintf(out, "[");
   for (; node != 0; node = nodes[node].parent) {
-    if (nodes[node].code >= memsnap::kTrieSpecial && nodes[node].code != memsnap::kTrieCut) continue;
-    if (nodes[node].code == memsnap::kTrieCut) {
+    if (nodes[node].code >= memsnap::kNodeSpecial && nodes[node].code != memsnap::kNodeCut) continue;
+    if (nodes[node].code == memsnap::kNodeCut) {
       std::fprintf(out, "%s[\"cut\", \"cut\", 0]", first ? "" : ", ");
     } else {
       const AgentCode& code = codes[nodes[node].code];
@@ -374,7 +374,7 @@ void in_process_dump(const char* path) {
   std::fprintf(out, "],\n \"sites\": [");
   bool first = true;
   for (std::uint32_t node = 1; node <= header->node_count; ++node) {
-    if (nodes[node].code != memsnap::kTrieAllocator) continue;
+    if (nodes[node].code != memsnap::kNodeAllocator) continue;
     const auto found = live.find(node);
     const Live now = found == live.end() ? Live{} : found->second;
     std::fprintf(out,

@@ -84,14 +84,14 @@ class FakeTables {
   // Gives its node.
   std::uint32_t thread(std::uint32_t tid) {
     const std::uint32_t record = ++header().thread_count;
-    const std::uint32_t made = node(0, kTrieThread, record);
+    const std::uint32_t made = node(0, kNodeThread, record);
     thread_record(record).tid = tid;
     thread_record(record).state = 1;
     thread_record(record).node = made;
     return made;
   }
   std::uint32_t site(std::uint32_t parent, Allocator allocator = Allocator::kMalloc) {
-    return node(parent, kTrieAllocator, static_cast<std::uint64_t>(allocator));
+    return node(parent, kNodeAllocator, static_cast<std::uint64_t>(allocator));
   }
 
   std::uint32_t code(std::string_view file, std::string_view name, std::int32_t first_line,

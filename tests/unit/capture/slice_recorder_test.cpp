@@ -121,9 +121,9 @@ TEST(SliceRecorder, ReadsNamesInEveryUnit) {
 
 TEST(SliceRecorder, NamesNativeAndCutFrames) {
   FakeTables tables;
-  const std::uint32_t cut = tables.node(tables.thread(1), kTrieCut, 0);
-  const std::uint32_t known = tables.node(cut, kTrieNative, 0x1111);
-  tables.allocate(tables.site(tables.node(known, kTrieNative, 0x2222)), kHeap, 1);
+  const std::uint32_t cut = tables.node(tables.thread(1), kNodeCut, 0);
+  const std::uint32_t known = tables.node(cut, kNodeNativeFrame, 0x1111);
+  tables.allocate(tables.site(tables.node(known, kNodeNativeFrame, 0x2222)), kHeap, 1);
   const TableReader reader = tables.reader();
   SliceRecorder recorder(reader, [](std::uint64_t address) {
     return address == 0x1111 ? NativeName{"deflate", "deflate.c", 7} : NativeName{};

@@ -194,8 +194,8 @@ TEST(TableReader, AnyTableGivesAProfile) {
     scribble(sections.counts, 2000 * sizeof(AgentCounts), 64);
     scribble({sections.leaves.offset + 8 * kLeafWords, 0}, 40'000, 40);
     for (std::uint32_t i = 0; i < 2000; ++i) {
-      const std::uint32_t codes[] = {kTrieThread, kTrieAllocator, kTrieNative,
-                                     kTrieCut,    kTrieSpecial,   static_cast<std::uint32_t>(random() % 80)};
+      const std::uint32_t codes[] = {kNodeThread, kNodeAllocator, kNodeNativeFrame,
+                                     kNodeCut,    kNodeSpecial,   static_cast<std::uint32_t>(random() % 80)};
       tables.node_at(i) = {static_cast<std::uint32_t>(random() % (random() % 2 == 0 ? 2100 : i + 1)),
                            codes[random() % 6], random() >> (random() % 64)};
     }
