@@ -194,6 +194,7 @@ struct AgentConfig {
   } domain_mem, domain_obj;
   std::uint64_t thread_state;  // PyThreadState* (*)(void): the calling thread's own, with or without the GIL; see below
   std::uint64_t thread_state_released;  // asked when the first gives none (3.12+: PyGILState_GetThisThreadState)
+  std::uint64_t finalizing;             // _PyRuntime's word (layout.runtime.finalizing): set when Python ends
   std::uint64_t code_type;              // PyCode_Type
   std::uint32_t tid_offset;  // of the tid in the thread control block, verified on every thread; 0: not known
   std::uint32_t native;      // 1: native frames are asked for
