@@ -23,7 +23,7 @@ struct TrackingSetup {
   std::uint64_t period = 512u << 10;  // bytes between samples on average; 1: every block
   std::uint32_t depth = 128;          // most Python frames of a stack
   bool mappings = true;               // mmap and its family too
-  // Of these are taken: thread_state, thread_state_released, code_type, native, layout.
+  // Of these are taken: thread_state, thread_state_released, finalizing, code_type, native, layout.
   AgentConfig config{};
   std::uint32_t python_hex = 0;
   std::uint64_t allocator_mem = 0;  // PyMemAllocatorEx of the domains MEM and OBJ; 0: not hooked

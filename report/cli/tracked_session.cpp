@@ -8,6 +8,7 @@
 
 #include "report/tracking_report.h"
 #include "snapshot/analysis/diff.h"
+#include "snapshot/capture/allocation_sites.h"
 
 namespace memsnap {
 
@@ -24,7 +25,12 @@ ExitCode TrackedSession::run(TrackingRequest request, const Capture& before, con
     invocation_.log.progress("tracking", static_cast<unsigned long long>(run_for.count() / 1000),
                              static_cast<unsigned long long>(request.duration.count() / 1000));
   };
-  request.before_end = [this](const TableReader&, SliceRecorder&) { look_again(); };
+  request.before_end = [this](const TableReader& tables, SliceRecorder& recorder) {
+    look_again();
+    if (!last_) return;
+    recorder.add(tables.read(), last_->snapshot.header.taken_at_ns, last_->snapshot.header.memory.rss);
+    fill_allocation_sites(last_->snapshot.graph, tables, recorder.rows_of_sites());
+  };
   tell_start(request);
   TrackingResult tracked = track_allocations(request, invocation_.log);
   TrackingFindings findings{.header = before.result.snapshot.header, .profile = nullptr};
