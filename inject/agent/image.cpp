@@ -2,7 +2,7 @@
 
 namespace memsnap::agent {
 
-AgentConfig config{};
+constinit AgentConfig config{};
 
 }  // namespace memsnap::agent
 

@@ -15,7 +15,7 @@ inline constexpr bool kChecksStacks = false;
 #endif
 
 // Exported as memsnap_agent_config. The second name is hidden, so that it is reached without a global offset table.
-extern AgentConfig config asm("memsnap_agent_config_words");
+extern constinit AgentConfig config asm("memsnap_agent_config_words");  // NOLINT(bugprone-dynamic-static-initializers)
 
 inline volatile AgentControl& control() { return *reinterpret_cast<volatile AgentControl*>(config.control); }
 

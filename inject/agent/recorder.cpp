@@ -6,7 +6,7 @@
 
 namespace memsnap::agent {
 
-std::uint8_t filter[kFilterSize];  // NOLINT(modernize-avoid-c-arrays): no library here
+constinit std::uint8_t filter[kFilterSize]{};  // NOLINT(modernize-avoid-c-arrays): no library here
 
 namespace {
 

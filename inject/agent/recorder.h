@@ -14,7 +14,7 @@ inline std::uint64_t address_of(const void* block) { return reinterpret_cast<std
 // Sampled mode: how many recorded blocks an address may be, by a hash of it. Nearly every block that is freed was not
 // sampled, and this says so. 255 stays.
 inline constexpr std::uint64_t kFilterSize = 1u << 16;
-extern std::uint8_t filter[kFilterSize];  // NOLINT(modernize-avoid-c-arrays): no library here
+extern constinit std::uint8_t filter[kFilterSize];  // NOLINT: no library here, and nothing to initialise
 inline std::uint8_t& filter_of(std::uint64_t address) { return filter[(address >> 4) * 0x9e3779b97f4a7c15ull >> 48]; }
 
 // The calling thread, marked as being in a hook, or null: nothing is recorded now, or this hook was entered from a

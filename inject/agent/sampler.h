@@ -18,7 +18,7 @@ inline std::uint64_t next_random(std::uint64_t& state) {
 // -log2(value / 2^64), in 2^-32.
 inline std::uint64_t minus_log2(std::uint64_t value) {
   if (value == 0) value = 1;
-  const unsigned zeros = static_cast<unsigned>(__builtin_clzll(value));
+  const auto zeros = static_cast<unsigned>(__builtin_clzll(value));
   std::uint64_t mantissa = value << zeros;  // 1 to 2, in 2^-63
   std::uint64_t fraction = 0;
   for (int bit = 0; bit < 32; ++bit) {
@@ -39,8 +39,8 @@ inline std::int64_t draw(std::uint64_t& random, std::uint64_t period) {
 
 // The quotient must fit into 64 bits. A wide division would be a call into a library.
 inline std::uint64_t divide(Wide dividend, std::uint64_t divisor) {
-  std::uint64_t quotient = static_cast<std::uint64_t>(dividend);
-  std::uint64_t rest = static_cast<std::uint64_t>(dividend >> 64);
+  auto quotient = static_cast<std::uint64_t>(dividend);
+  auto rest = static_cast<std::uint64_t>(dividend >> 64);
   asm("divq %2" : "+a"(quotient), "+d"(rest) : "r"(divisor) : "cc");
   return quotient;
 }

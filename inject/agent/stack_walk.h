@@ -25,7 +25,8 @@ inline std::uint64_t unrelated(std::uint64_t frame) {
 }
 
 template <class Frames>
-[[gnu::always_inline]] inline std::uint32_t node_below(ThreadCache& self, const Frames& frames, std::uint32_t parent, std::uint64_t frame) {
+[[gnu::always_inline]] inline std::uint32_t node_below(ThreadCache& self, const Frames& frames, std::uint32_t parent,
+                                                       std::uint64_t frame) {
   if (!frames.is_python(frame) || parent == 0) return parent;
   return node_of(self, parent, code_of(self, frames.code(frame)), frames.instruction(frame));
 }
@@ -44,6 +45,7 @@ template <class Frames>
   std::uint64_t next = frames.previous(top);
   const std::uint64_t* frame = self.frame + at;
   const std::uint64_t* key = self.key + at;
+#pragma GCC unroll 8
   while (frame != self.frame) {
     const std::uint64_t remembered = *--frame;
     const std::uint64_t here = unrelated(remembered);

@@ -6,7 +6,7 @@
 
 namespace memsnap::agent {
 
-Tables tables{};
+constinit Tables tables{};
 
 namespace {
 

@@ -36,7 +36,7 @@ struct Tables {
   FrameForm frame_form;
   bool exact;  // every block is recorded
 };
-extern Tables tables;
+extern constinit Tables tables;  // NOLINT(bugprone-dynamic-static-initializers)
 
 inline void compiler_barrier() { asm volatile("" ::: "memory"); }
 

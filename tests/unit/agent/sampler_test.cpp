@@ -33,7 +33,8 @@ TEST(Sampler, GapsAreExponentialWithThePeriodAsTheirMean) {
 
 TEST(Sampler, AHitIsAsLikelyAsTheExponentialSays) {
   for (const std::uint64_t period : {1ull, 2ull, 100ull, 4096ull, 524288ull, 1ull << 32, 1ull << 40})
-    for (const std::uint64_t size : {1ull, 2ull, 16ull, 48ull, 100ull, 4096ull, 500000ull, 1ull << 20, 1ull << 30, 1ull << 46}) {
+    for (const std::uint64_t size :
+         {1ull, 2ull, 16ull, 48ull, 100ull, 4096ull, 500000ull, 1ull << 20, 1ull << 30, 1ull << 46}) {
       const double wanted = -std::expm1(-static_cast<double>(size) / static_cast<double>(period));
       const double got = std::ldexp(static_cast<double>(hit_probability(size, period)), -62);
       EXPECT_NEAR(1, got / wanted, 1e-4) << size << " of " << period;
