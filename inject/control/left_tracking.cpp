@@ -212,7 +212,11 @@ std::optional<TrackingEnd> end_left_tracking(const ProcessId& target, const Stop
   const std::vector<int> files = open_tables(target.pid(), 0);
   if (agents.empty() && files.empty()) return std::nullopt;
   TrackingEnd end;
-  for (const FoundAgent& agent : agents) merge(end, end_agent(target, agent, limits, log));
+  for (const FoundAgent& agent : agents) {
+    merge(end, end_agent(target, agent, limits, log));
+    if (agent.place.image_begin != 0)
+      end_in_descendants(target.pid(), agent.place, target.start_time(), limits, log, end);
+  }
   if (!files.empty()) take_remains(target, {}, files, limits, end);
   log.info("left_tracking", fmt::format("an earlier memsnap had left its agent in {}: {}", target.pid(),
                                         end.left_behind.empty() ? "taken out" : "not all of it could be taken out"));

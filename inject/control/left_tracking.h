@@ -25,8 +25,9 @@ struct FoundAgent {
 };
 std::vector<FoundAgent> find_agents(pid_t pid);
 
-// Takes out whatever agents of earlier memsnaps are in the process, and closes their descriptors. Empty: there was
-// none. Throws Error kBusy when one is held by a memsnap that is alive, unless `even_if_kept`.
+// Takes out whatever agents of earlier memsnaps are in the process, and in those forked from it, and closes their
+// descriptors. Empty: there was none. Throws Error kBusy when one is held by a memsnap that is alive, unless
+// `even_if_kept`.
 std::optional<TrackingEnd> end_left_tracking(const ProcessId& target, const StopLimits& limits, Log& log,
                                              bool even_if_kept = false);
 

@@ -28,17 +28,18 @@ inline std::span<const std::byte> stand_in_agent() {
   return bytes;
 }
 
-inline std::uint64_t cycles_wanted(std::uint64_t few) {
-  const char* const wanted = std::getenv("MEMSNAP_CYCLES");
-  return wanted == nullptr ? few : std::strtoull(wanted, nullptr, 10);
-}
-
-// A target that is instrumented maps things of its own all the time.
+// An instrumented target maps things of its own all the time.
 #ifdef __SANITIZE_ADDRESS__
 inline constexpr bool kStill = false;
 #else
 inline constexpr bool kStill = true;
 #endif
+
+inline std::uint64_t cycles_wanted(std::uint64_t few) {
+  const char* const wanted = std::getenv("MEMSNAP_CYCLES");
+  if (wanted == nullptr && !kStill) return 2;  // each takes seconds
+  return wanted == nullptr ? few : std::strtoull(wanted, nullptr, 10);
+}
 
 inline TrackingSetup test_setup() {
   TrackingSetup setup;
@@ -100,6 +101,20 @@ inline void tick(TargetNotes& notes) {
   }
 }
 
+// What is told to a target by `stop`, and answered by `ready`.
+inline void wait_for(const TargetNotes& notes, int told) {
+  while (notes.stop < told) ::usleep(200);
+}
+
+// Ticks until it is told something else.
+inline void tick_until(TargetNotes& notes, int told) {
+  while (notes.stop < told) {
+    use_malloc(50);
+    ::usleep(200);
+    ++notes.words[1];
+  }
+}
+
 inline bool goes_on(const ForkedTarget& target, std::size_t word = 1) {
   const auto before = target.word(word);
   return ForkedTarget::wait_until([&] { return target.word(word) > before + 3; }) && target.word(0) == 0;
@@ -123,6 +138,15 @@ inline std::string joined(const std::vector<std::string>& lines) {
   std::string all;
   for (const std::string& line : lines) all.append(line).append("\n");
   return all;
+}
+
+inline void expect_all_gone(const ForkedTarget& target) {
+  TestLog log;
+  const ProcessId id = ProcessId::open(target.pid());
+  const auto end = end_left_tracking(id, {}, log);
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(joined(end->left_behind), "") << log.text();
+  EXPECT_TRUE(find_agents(target.pid()).empty());
 }
 
 }  // namespace memsnap
