@@ -196,7 +196,7 @@ class Stacks(harness.LiveTest):
         for domains in (False, True):
             dump = agent_harness.run(CODES, domains=domains, warm=False)["dump"]
             files = collections.Counter(site["stack"][0][0] for site in dump["sites"] for _ in range(site["live_blocks"])
-                                        if site["allocator"] == 0 and site["stack"] and 777 <= site["live_bytes"] / site["live_blocks"] <= 800)
+                                        if site["allocator"] == 0 and site["stack"] and 777 <= site["live_bytes"] / site["live_blocks"] <= 820)
 
             self.assertEqual({"made-%d" % i: 1 for i in range(200)}, dict(files))
 
