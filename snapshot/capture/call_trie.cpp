@@ -70,7 +70,7 @@ std::optional<FrameIndex> CallTrie::frame_of(const AgentNode& node, bool force) 
     } else {
       frame.function = frame.file = profile_.strings.add("?");
     }
-    index = add_frame(frame);
+    if (!is_interpreters_own(frame)) index = add_frame(frame);
     if (!names) return index;  // it may be written later
   } else if (node.code == kNodeNativeFrame) {
     index = native_frame(node.instruction);
@@ -81,6 +81,12 @@ std::optional<FrameIndex> CallTrie::frame_of(const AgentNode& node, bool force) 
   }
   by_instruction_.emplace(key, index);
   return index;
+}
+
+// The call that 3.12 and later put below an __init__ they run without C: its code has that word for its file too
+// (_Py_InitCleanup, Python/specialize.c).
+bool CallTrie::is_interpreters_own(const ProfileFrame& frame) const {
+  return profile_.strings.text(frame.file) == "__init__" && profile_.strings.text(frame.function) == "__init__";
 }
 
 CallIndex CallTrie::child(CallIndex parent, FrameIndex frame) {
@@ -115,7 +121,7 @@ std::optional<CallTrie::Place> CallTrie::place(std::uint32_t node, bool force) {
   for (auto i = path_.rbegin(); i != path_.rend(); ++i) {
     const auto frame = frame_of(nodes_[*i], force);
     if (!frame) return std::nullopt;
-    at.call = child(at.call, *frame);
+    if (*frame != kNoFrame) at.call = child(at.call, *frame);
     places_[*i] = at;
   }
   return at;

@@ -46,7 +46,8 @@ class CallTrie {
   static constexpr std::uint32_t kNotResolved = 0xffffffff;
 
   std::optional<Place> place(std::uint32_t node, bool force);
-  std::optional<FrameIndex> frame_of(const AgentNode& node, bool force);
+  std::optional<FrameIndex> frame_of(const AgentNode& node, bool force);  // kNoFrame: shown to nobody
+  bool is_interpreters_own(const ProfileFrame& frame) const;
   FrameIndex native_frame(std::uint64_t address);
   FrameIndex add_frame(const ProfileFrame& frame);
   CallIndex child(CallIndex parent, FrameIndex frame);

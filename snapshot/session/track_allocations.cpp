@@ -84,7 +84,8 @@ class Recording {
     const PythonProcess python = find(images, map, live);
     setup.python_hex = python.version.hex();
     setup.config.layout = python.layout;
-    if (python.layout.runtime.finalizing != 0) setup.config.finalizing = python.runtime + python.layout.runtime.finalizing;
+    if (python.layout.runtime.finalizing != 0)
+      setup.config.finalizing = python.runtime + python.layout.runtime.finalizing;
     setup.config.code_type = python.type("PyCode_Type").value_or(0);
     // PyGILState's answer is the thread's own also while it does not hold the GIL.
     setup.config.thread_state_released = function(images, python, {"PyGILState_GetThisThreadState"});
