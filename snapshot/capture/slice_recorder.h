@@ -26,6 +26,7 @@ class SliceRecorder {
  public:
   // `tables` must outlive this.
   explicit SliceRecorder(const TableReader& tables, NativeNames native_names = {}, SliceLimits limits = {});
+  ~SliceRecorder() = default;
   SliceRecorder(const SliceRecorder&) = delete;
   SliceRecorder& operator=(const SliceRecorder&) = delete;
 

@@ -140,6 +140,7 @@ class CaptureReports(unittest.TestCase):
         for arguments in (["roots", self.alone, "--largest"], ["objects", self.alone], ["summary", self.alone, "--by", "type"],
                           ["inspect", self.alone, "@1"]):
             self.assertIn("allocations only", self.refused(*arguments))
+        self.assertNotIn("objects", memsnap("info", self.alone).out)
         answer = self.answer("info", self.alone)
         self.assertEqual(("allocations", True), (answer["snapshot"]["kind"], answer["intact"]))
         self.assertIn("profile", [part["part"] for part in answer["parts"]])
