@@ -80,7 +80,7 @@ struct AgentThread {
   std::uint32_t state;                       // 0: free, 1: in use
   std::uint32_t node;                        // its node in the trie
   std::uint32_t inside;                      // greater than 0 while a hook runs
-  std::uint64_t allocations, frees, bytes;   // all that passed, sampled or not; bytes asked for
+  std::uint64_t allocations, frees, bytes;   // all that passed, sampled or not; bytes asked for. A reallocation is both
   std::uint64_t by_size[kAgentSizeClasses];  // NOLINT(modernize-avoid-c-arrays): plain words
   std::uint64_t by_allocator[static_cast<std::uint32_t>(Allocator::kCount)];        // NOLINT(modernize-avoid-c-arrays)
   std::uint64_t bytes_by_allocator[static_cast<std::uint32_t>(Allocator::kCount)];  // NOLINT(modernize-avoid-c-arrays)
@@ -133,7 +133,7 @@ struct AgentHeader {  // NOLINT(clang-analyzer-optin.performance.Padding): count
   std::uint64_t size;        // of the shared memory
   std::uint32_t python_hex;
   std::uint32_t allocators;  // bits 1 << Allocator that are hooked
-  std::uint64_t period;      // bytes between samples on average; 1: every block
+  std::uint64_t period;      // bytes between samples on average; 1: every block. An empty block is sampled as one byte
   std::uint64_t began_ns;    // since the epoch
   // Where memsnap put things in the target's address space.
   std::uint64_t image_begin, image_end;    // the agent, private
@@ -166,10 +166,11 @@ struct AgentHeader {  // NOLINT(clang-analyzer-optin.performance.Padding): count
 };
 inline constexpr std::uint64_t kAgentScratch = 64u << 10;
 
-// In the target's private memory, MADV_WIPEONFORK: all zero is "off", which is what a forked child sees.
+// In the target's private memory, MADV_WIPEONFORK: all zero is "off", which is what a forked child sees. Mapped as long
+// as the image is; the tables may go once the mode is off and no thread is inside the image.
 struct AgentControl {
   std::uint32_t mode;       // AgentMode
-  std::uint32_t depth;      // most Python frames of a stack
+  std::uint32_t depth;      // most Python frames of a stack, up to 1024; deeper stacks cost more than whole ones
   std::uint64_t lease_tsc;  // beyond this time stamp counter the agent records nothing: memsnap is gone
 };
 enum class AgentMode : std::uint32_t { kOff = 0, kRecord = 1 };

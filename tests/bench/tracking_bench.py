@@ -144,6 +144,8 @@ def run(name, mode, loops):
     elif mode.startswith("memray"):
         prepare = "import json, memray, os; tracker = memray.Tracker('/tmp/memray-%d' % os.getpid(), trace_python_allocators=" + str("objects" in mode) + ")"
         record, finish = "tracker.__enter__()", "tracker.__exit__(None, None, None); os.unlink('/tmp/memray-%d' % os.getpid())"
+        if harness.PYTHON[0] == "chroot":  # memray reads /proc, which the tree does not have
+            options["prefix"] = ["unshare", "-m", "sh", "-c", 'mount --bind /proc "$2/proc" && exec "$@"', "sh"]
     try:
         result = agent_harness.run(source, body=BODY.format(prepare=prepare, record=record, finish=finish, loops=loops), warm=False, **options)
     except harness.Failed as failure:

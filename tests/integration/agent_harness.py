@@ -77,7 +77,7 @@ def folder_in_reach():
 
 
 def run(source, body=RECORD, period=1, domains=False, depth=1024, records=256, check=False, warm=True, count=False, timeout=harness.PATIENCE,
-        environment=None):
+        environment=None, prefix=()):
     """{dump of the agent..., "counted": what the preloaded library counted, "printed": lines of the program}."""
     with folder_in_reach() as (folder, inside):
         settings = {"period": period, "domains": domains, "depth": depth, "records": records, "warm": warm,
@@ -86,7 +86,7 @@ def run(source, body=RECORD, period=1, domains=False, depth=1024, records=256, c
         env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1", **(environment or {}))
         if count:
             env["LD_PRELOAD"] = inside + "/agent_counting.so"
-        done = subprocess.run([*harness.PYTHON, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+        done = subprocess.run([*prefix, *harness.PYTHON, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
                               timeout=timeout)
         if done.returncode != 0:
             raise harness.Failed("status %s\n%s\n%s" % (done.returncode, done.stdout, done.stderr))

@@ -89,7 +89,8 @@ void map_tables() {
   place(sections.roots, memsnap::kRootCount, 4);
   place(sections.leaves, 16384, memsnap::kLeafWords * 8);
   place(sections.patches, 4096, sizeof(memsnap::AgentPatch));
-  table_file = static_cast<int>(syscall(SYS_memfd_create, memsnap::kAgentName, 1));
+  // Not memsnap's name for them: a memsnap that cleans up after others would take it for a leftover.
+  table_file = static_cast<int>(syscall(SYS_memfd_create, "agent-in-process", 1));
   if (table_file < 0 || ftruncate(table_file, static_cast<off_t>(at)) != 0) abort();
   void* const mapped = mmap(nullptr, at, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, table_file, 0);
   if (mapped == MAP_FAILED) abort();
@@ -100,6 +101,7 @@ void map_tables() {
   header->magic = memsnap::kAgentMagic;
   header->abi = memsnap::kAgentAbiVersion;
   header->size = at;
+  header->keeper_pid = static_cast<std::uint64_t>(getpid());
   header->period = settings.period;
   header->python_hex = settings.hex;
   void* const page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
