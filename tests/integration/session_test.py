@@ -77,11 +77,11 @@ class Session(harness.LiveTest):
         self.assertEqual(("memsnap.capture/1", True, []), (answer["schema"], answer["tracked"], answer["left_behind"]))
         self.assertGreater(answer["allocations"], 100)
         self.assertGreaterEqual(answer["bytes"], answer["live_bytes"])
-        rows = memsnap("summary", answer["file"], "--by", "line", "--json").json()
+        rows = memsnap("summary", answer["file"], "--by", "line", "--leaks", "--json").json()
         [own] = [row["own"] for row in rows["lines"] if row["line"] == 5 and row["function"].endswith("__init__")]
         self.assertGreater(own, 0.9 * answer["live_bytes"])
         functions = {row["function"].split(".")[-1]: row for row in
-                     memsnap("summary", answer["file"], "--by", "function", "-n", "0", "--json").json()["functions"]}
+                     memsnap("summary", answer["file"], "--by", "function", "--leaks", "-n", "0", "--json").json()["functions"]}
         self.assertGreaterEqual(functions["grow"]["total"], own)
         self.assertNotIn("__init__", {row["file"] for row in rows["lines"]})  # a frame of the interpreter's own
         self.assertGreaterEqual(functions["work"]["total"], functions["grow"]["total"])
@@ -144,7 +144,7 @@ class Session(harness.LiveTest):
         answer = json.loads(out)
         self.assertEqual((0, True, True), (session.returncode, answer["tracked"], answer["target_ended"]), err)
         self.assertGreater(answer["live_bytes"], 100000)
-        self.assertIn("__init__", memsnap("summary", answer["file"], "--by", "line").out)
+        self.assertIn("__init__", memsnap("summary", answer["file"], "--by", "line", "--leaks").out)
 
     def test_a_target_that_may_not_be_loaded_into_is_looked_at(self):
         tracer = subprocess.Popen([MEMSNAP, "attach", str(self.pid), "--for", "10m", "--no-save", "-q"], stdout=subprocess.DEVNULL)
