@@ -118,7 +118,8 @@ Report make_tracking(const TrackingFindings& findings) {
   Line last;
   if (findings.file) {
     last.text("saved ").text(findings.file->path, Emphasis::kStrong).text("  ").bytes(findings.file->bytes);
-    last.text(findings.profile == nullptr ? "      next: memsnap tree" : "      next: memsnap summary --by function --leaks");
+    last.text(findings.profile == nullptr ? "      next: memsnap tree"
+                                          : "      next: memsnap summary --by function --leaks");
   } else {
     last.text("not saved");
   }

@@ -15,7 +15,7 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr std::uint64_t kUsualPeriod = 512u << 10;
-constexpr std::uint32_t kUsualDepth = 128;
+constexpr std::uint32_t kUsualDepth = 1000;
 constexpr std::uint32_t kMostDepth = 1000;
 
 // "malloc,python,mmap": malloc is always there, since what else would the rest be a part of.
@@ -55,7 +55,7 @@ void add_recording_options(po::options_description& options) {
       "record one allocation in so many bytes on average; default 512KiB, 1: every one");
   add("allocators", po::value<std::string>()->value_name("malloc,python,mmap"),
       "which are tracked; default malloc,mmap; python is every small object");
-  add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 128");
+  add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 1000");
 }
 
 std::optional<TrackingRequest> tracking_request(const Invocation& invocation) {

@@ -20,7 +20,7 @@ struct TrackingRequest {
   pid_t pid = 0;
   std::chrono::milliseconds duration{10000};  // 0: until it is cancelled, or the target ends
   std::uint64_t period = 512u << 10;          // bytes between samples on average; 1: every block
-  std::uint32_t depth = 128;                  // most Python frames of a stack
+  std::uint32_t depth = 1000;                 // most Python frames of a stack
   bool python_objects = false;                // CPython's small blocks too
   bool mappings = true;
   StopLimits limits;
