@@ -91,11 +91,17 @@ class LoadedImage final : public ElfImage {
   }
 
   std::optional<std::uint64_t> symbol(std::string_view name) const override {
-    if (symbols_ == 0 || strings_ == 0) return file_symbol(name);
-    auto found = gnu_table_ != 0 ? find_by_gnu_hash(name) : std::nullopt;
-    if (!found && hash_table_ != 0) found = find_by_hash(name);
-    return found ? found : file_symbol(name);
+    const auto found = dynamic_symbol(name);
+    return found ? position_ + found->st_value : file_symbol(name);
   }
+
+  std::optional<std::uint64_t> exported_function(std::string_view name) const override {
+    const auto found = dynamic_symbol(name);
+    if (!found || ELF64_ST_TYPE(found->st_info) > STT_FUNC || ELF64_ST_TYPE(found->st_info) == STT_OBJECT) return {};
+    return position_ + found->st_value;
+  }
+
+  std::uint64_t dynamic_section() const override { return dynamic_; }
 
   std::optional<Section> section(std::string_view name) const override {
     load_file();
@@ -107,6 +113,13 @@ class LoadedImage final : public ElfImage {
   template <class T>
   std::optional<T> read(std::uint64_t address) const {
     return memory_.try_read<T>(address);
+  }
+
+  std::optional<Elf64_Sym> dynamic_symbol(std::string_view name) const {
+    if (symbols_ == 0 || strings_ == 0) return std::nullopt;
+    auto found = gnu_table_ != 0 ? find_by_gnu_hash(name) : std::nullopt;
+    if (!found && hash_table_ != 0) found = find_by_hash(name);
+    return found;
   }
 
   std::uint64_t lowest_address() const {
@@ -155,6 +168,7 @@ class LoadedImage final : public ElfImage {
       std::vector<std::byte> notes(std::min<std::size_t>(program.p_filesz, kMaxNote));
       if (memory_.copy(begin, notes)) build_id_ = build_id_of_notes(notes);
     } else if (program.p_type == PT_DYNAMIC) {
+      dynamic_ = begin;
       read_dynamic(begin);
     }
   }
@@ -186,18 +200,18 @@ class LoadedImage final : public ElfImage {
     }
   }
 
-  // The symbol's address when it is defined and has that name.
-  std::optional<std::uint64_t> match(std::uint64_t index, std::string_view name) const {
+  // The symbol when it is defined and has that name.
+  std::optional<Elf64_Sym> match(std::uint64_t index, std::string_view name) const {
     const auto symbol = read<Elf64_Sym>(symbols_ + index * sizeof(Elf64_Sym));
     if (!symbol || symbol->st_shndx == SHN_UNDEF || name.size() > kMaxName) return std::nullopt;
     std::array<char, kMaxName + 1> text{};
     const auto bytes = std::as_writable_bytes(std::span(text)).first(name.size() + 1);
     if (!memory_.copy(strings_ + symbol->st_name, bytes)) return std::nullopt;
     if (std::string_view(text.data(), name.size()) != name || text[name.size()] != '\0') return std::nullopt;
-    return position_ + symbol->st_value;
+    return symbol;
   }
 
-  std::optional<std::uint64_t> find_by_gnu_hash(std::string_view name) const {
+  std::optional<Elf64_Sym> find_by_gnu_hash(std::string_view name) const {
     struct Header {
       std::uint32_t buckets, first_symbol, bloom_words, bloom_shift;
     };
@@ -219,7 +233,7 @@ class LoadedImage final : public ElfImage {
     return std::nullopt;
   }
 
-  std::optional<std::uint64_t> find_by_hash(std::string_view name) const {
+  std::optional<Elf64_Sym> find_by_hash(std::string_view name) const {
     const auto counts = read<std::array<std::uint32_t, 2>>(hash_table_);
     if (!counts || (*counts)[0] == 0) return std::nullopt;
     const std::uint64_t buckets = hash_table_ + 8;
@@ -316,6 +330,7 @@ class LoadedImage final : public ElfImage {
   std::string build_id_;
   std::vector<Elf64_Phdr> program_headers_;
   std::vector<Section> writable_;
+  std::uint64_t dynamic_ = 0;
   std::uint64_t symbols_ = 0;
   std::uint64_t strings_ = 0;
   std::uint64_t hash_table_ = 0;

@@ -33,6 +33,10 @@ class ElfImage {
   virtual std::optional<Section> section(std::string_view name) const = 0;  // e.g. ".PyRuntime"; empty when unknown
   // Writable PT_LOAD ranges: .data and .bss, where static types live.
   virtual const std::vector<Section>& writable_segments() const = 0;
+  // Of dynamic symbols alone, and only what can be called: what the loader would bind to, without a file being opened.
+  virtual std::optional<std::uint64_t> exported_function(std::string_view /*name*/) const { return std::nullopt; }
+  // Where its dynamic section lies in the target; 0: it has none.
+  virtual std::uint64_t dynamic_section() const { return 0; }
   // All that was loaded of it.
   virtual Section range() const { return {}; }
   // The file it was loaded from, when it is still there, has the same build id and is not absurd; else empty.

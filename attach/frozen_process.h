@@ -29,6 +29,7 @@ struct FreezeOptions {
 struct HeldThread {
   pid_t tid = 0;
   user_regs_struct registers{};
+  std::vector<std::byte> extended{};  // NT_X86_XSTATE
 };
 
 // How the target was held, for the header of a report and for the JSON.

@@ -8,13 +8,13 @@ namespace memsnap {
 
 KeptMemory::KeptMemory(pid_t pid) : live_(pid) {
   constexpr std::size_t kFirstSlabs = 4;
-  for (std::size_t i = 0; i < kFirstSlabs; ++i) slabs_.push_back(std::make_unique<std::byte[]>(kSlabPages * kPage));
+  for (std::size_t i = 0; i < kFirstSlabs; ++i) slabs_.emplace_back(kSlabPages * kPage);
   pages_.reserve(kFirstSlabs * kSlabPages);
 }
 
 std::byte* KeptMemory::room() const {
-  if (used_ == slabs_.size() * kSlabPages) slabs_.push_back(std::make_unique<std::byte[]>(kSlabPages * kPage));
-  std::byte* const bytes = slabs_[used_ / kSlabPages].get() + used_ % kSlabPages * kPage;
+  if (used_ == slabs_.size() * kSlabPages) slabs_.emplace_back(kSlabPages * kPage);
+  std::byte* const bytes = slabs_[used_ / kSlabPages].data() + used_ % kSlabPages * kPage;
   ++used_;
   return bytes;
 }

@@ -41,7 +41,7 @@ class KeptMemory final : public ProcessMemory {
   bool may_read(std::uint64_t number) const;
 
   LiveMemory live_;
-  mutable std::vector<std::unique_ptr<std::byte[]>> slabs_;
+  mutable std::vector<std::vector<std::byte>> slabs_;
   mutable std::size_t used_ = 0;                                 // pages of them
   mutable std::unordered_map<std::uint64_t, std::byte*> pages_;  // nullptr: not readable
   std::optional<std::chrono::steady_clock::time_point> deadline_;

@@ -89,7 +89,7 @@ RemoteCall::RemoteCall(pid_t pid, pid_t tid, const MemoryMap& map, const Gadgets
   }
   constexpr std::size_t kChildFrames = 2;
   const ThreadRegisters plain{.general = saved_.general, .extended = {}, .signal_mask = kAllSignals};
-  frames_size_ = return_frame_size(saved_) + kChildFrames * return_frame_size(plain) + kNameSize;
+  frames_size_ = return_frame_size(saved_) + kChildFrames * return_frame_size(plain) + kNameSize + kScratchSize;
   if (place_on_stack(frames_size_, map)) {
     write_frames(own_frame_);
     park();
@@ -134,6 +134,7 @@ void RemoteCall::write_frames(std::uint64_t begin) {
     throw Error(ExitCode::kGaveUp, fmt::format("the stack of thread {} cannot be written", tid_), "");
   }
   own_frame_ = begin;
+  scratch_ = name + kNameSize;
 }
 
 // On a stack that is nearly full only the short frame has room. It covers the mmap that makes room for the others; a

@@ -27,6 +27,13 @@ inline constexpr const char* kChildName = "memsnap-frozen";
 
 using CallArguments = std::array<std::uint64_t, 6>;
 
+// A system call as it will be made, to ask a filter about.
+struct NeededCall {
+  const char* name;
+  long number;
+  CallArguments arguments;
+};
+
 // A stopped thread borrowed for system calls. Its signals are blocked meanwhile, and it stands on return frames below
 // its stack's red zone, so that it finds its way back by itself should memsnap be killed in mid-call. The destructor
 // puts everything back and leaves the thread in a stop from which the kernel restarts an interrupted call.
@@ -51,6 +58,9 @@ class RemoteCall {
   bool restore();
 
   const SeccompGate& gate() const { return gate_; }
+  // A few bytes of the thread's own that a call may point to, until restore().
+  static constexpr std::size_t kScratchSize = 64;
+  std::uint64_t scratch() const { return scratch_; }
 
  private:
   bool place_on_stack(std::size_t room, const MemoryMap& map);
@@ -69,13 +79,16 @@ class RemoteCall {
   std::uint64_t child_frame_ = 0;
   std::uint64_t short_frame_ = 0;  // while the others lie in a mapping of their own
   std::uint64_t mapping_ = 0;
+  std::uint64_t scratch_ = 0;
   std::size_t frames_size_ = 0;
   bool restored_ = false;
 };
 
 // A stopped thread that may be borrowed: inside a system call, or provably outside a restartable sequence; the main
-// thread before others. Empty, and why, when there is none on which all calls a freeze needs can be made.
+// thread before others. Empty, and why, when there is none on which all calls a freeze needs can be made, and those of
+// `also`.
 std::unique_ptr<RemoteCall> borrow_thread(pid_t pid, std::span<const pid_t> stopped, const MemoryMap& map,
-                                          const Gadgets& gadgets, std::string* why);
+                                          const Gadgets& gadgets, std::string* why,
+                                          std::span<const NeededCall> also = {});
 
 }  // namespace memsnap

@@ -198,7 +198,8 @@ std::chrono::nanoseconds StoppedProcess::stopped_for() const {
 
 std::vector<HeldThread> StoppedProcess::held() const {
   std::vector<HeldThread> held;
-  for (std::size_t i = 0; i < stopped_.size(); ++i) held.push_back({stopped_[i], saved_[i].general});
+  for (std::size_t i = 0; i < stopped_.size(); ++i)
+    held.push_back({stopped_[i], saved_[i].general, saved_[i].extended});
   return held;
 }
 

@@ -71,13 +71,17 @@ bool still_there(const Gadgets& gadgets, const ProcessMemory& memory) {
                      [&](std::string_view returning) { return reads(memory, gadgets.signal_return, returning); });
 }
 
-bool forbidden(const SeccompGate& gate, const Gadgets& gadgets, std::string* why) {
-  struct Needed {
-    const char* name;
-    long number;
-    CallArguments arguments;
-  };
-  const std::array<Needed, 8> calls = {{
+bool forbidden(const SeccompGate& gate, const Gadgets& gadgets, std::span<const NeededCall> calls, std::string* why) {
+  for (const NeededCall& needed : calls) {
+    if (gate.allows(needed.number, needed.arguments, gadgets.system_call + 2)) continue;
+    *why = fmt::format("its seccomp filter forbids {}", needed.name);
+    return true;
+  }
+  return false;
+}
+
+bool forbids_freeze(const SeccompGate& gate, const Gadgets& gadgets, std::string* why) {
+  const std::array<NeededCall, 8> calls = {{
       {"clone", SYS_clone, {CLONE_FILES | CLONE_FS, 1, 0, 0, 0, 0}},
       {"wait4", SYS_wait4, {1, 0, __WALL | WNOHANG, 0, 0, 0}},
       {"exit_group", SYS_exit_group, {}},
@@ -87,12 +91,7 @@ bool forbidden(const SeccompGate& gate, const Gadgets& gadgets, std::string* why
       {"munmap", SYS_munmap, {4096, 4096, 0, 0, 0, 0}},
       {"mprotect", SYS_mprotect, {4096, 4096, PROT_READ, 0, 0, 0}},
   }};
-  for (const Needed& needed : calls) {
-    if (gate.allows(needed.number, needed.arguments, gadgets.system_call + 2)) continue;
-    *why = fmt::format("its seccomp filter forbids {}", needed.name);
-    return true;
-  }
-  return false;
+  return forbidden(gate, gadgets, calls, why);
 }
 
 }  // namespace
@@ -115,7 +114,7 @@ std::optional<Gadgets> find_gadgets(const MemoryMap& map, const ProcessMemory& m
 }
 
 std::unique_ptr<RemoteCall> borrow_thread(pid_t pid, std::span<const pid_t> stopped, const MemoryMap& map,
-                                          const Gadgets& gadgets, std::string* why) {
+                                          const Gadgets& gadgets, std::string* why, std::span<const NeededCall> also) {
   const LiveMemory memory(pid);
   constexpr int kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK;
   *why = "its program has changed meanwhile";
@@ -128,7 +127,7 @@ std::unique_ptr<RemoteCall> borrow_thread(pid_t pid, std::span<const pid_t> stop
       if (in_system_call(registers) != in_call) continue;
       if (!in_call && !outside_restartable_sequence(tid, registers, memory)) continue;
       auto gate = SeccompGate::open(pid, tid, kOptions, why);
-      if (!gate || forbidden(*gate, gadgets, why)) continue;
+      if (!gate || forbids_freeze(*gate, gadgets, why) || forbidden(*gate, gadgets, also, why)) continue;
       try {
         return std::make_unique<RemoteCall>(pid, tid, map, gadgets, std::move(*gate));
       } catch (const Error& error) {

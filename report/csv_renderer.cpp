@@ -53,11 +53,22 @@ void write_node(const TreeNode& node, int depth, std::ostream& out) {
   for (const TreeNode& child : node.children) write_node(child, depth + 1, out);
 }
 
+void write_call(const TreeNode& node, int depth, std::ostream& out) {
+  out << fmt::format("{},{},{},{},{},{},{}\r\n", depth, field(std::string_view(node.label)),
+                     field(std::string_view(node.file)), node.line, node.size, node.retained, node.count);
+  for (const TreeNode& child : node.children) write_call(child, depth + 1, out);
+}
+
 }  // namespace
 
 void CsvRenderer::render(const Report& report, std::ostream& out) const {
   if (report.table) write_table(*report.table, out);
   if (!report.tree || report.table) return;  // two tables in one file are none
+  if (report.tree->of_calls) {
+    out << "depth,function,file,line,own,total,count\r\n";
+    for (const TreeNode& root : report.tree->roots) write_call(root, 0, out);
+    return;
+  }
   out << "depth,name,type,count,size,retained\r\n";
   for (const TreeNode& root : report.tree->roots) write_node(root, 0, out);
 }

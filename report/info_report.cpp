@@ -37,6 +37,10 @@ void add_objects(std::vector<Line>& lines, const SnapshotHeader& header) {
 }
 
 void add_measures(std::vector<Line>& lines, const SnapshotHeader& header) {
+  if (header.kind == SnapshotKind::kAllocations) {  // no objects were walked
+    lines.push_back(row("holds").text("what was allocated while the process was tracked: summary, tree, table, stats"));
+    return;
+  }
   if (header.method == "core") {
     add_text(lines, "core", header.core.file);
     add_text(lines, "signal", signal_text(header.core));

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "report/allocation_site.h"
 #include "report/object_value.h"
 #include "report/snapshot_facts.h"
 #include "snapshot/analysis/object_list.h"
@@ -59,6 +60,8 @@ class Inspector {
     add_value(report.headline, object);
     add_class(report.headline, object);
     add_flags(report.headline, object);
+    if (auto line = allocation_line(snapshot_, node_, titled("allocated"))) report.headline.push_back(std::move(*line));
+    if (!graph_.site.empty()) object.push_back({"allocated", allocation_fact(snapshot_, node_)});
     report.facts = {{"target", {target_facts(snapshot_.header.target)}}, {"object", {std::move(object)}}};
     add_dominators(report);
     add_references(report, "refers to", "referents", inspection_.referents, "  ");

@@ -45,44 +45,54 @@ void write_row(JsonOutput& json, const Table& table, const std::vector<Cell>& ro
 }
 
 // Everything of a node but its children.
-void write_node_members(JsonOutput& json, const TreeNode& node) {
-  json.member("name", node.label);
-  json.member("type", node.type);
-  json.member("count", node.count);
-  json.member("size", node.size);
-  json.member("retained", node.retained);
-  if (!node.note.empty()) json.member("note", node.note);
+void write_node_members(JsonOutput& json, const TreeNode& node, bool is_call) {
+  if (is_call) {
+    json.member("function", node.label);
+    json.member("file", node.file);
+    json.member("line", std::uint64_t{node.line});
+    json.member("own", node.size);
+    json.member("total", node.retained);
+    json.member("count", node.count);
+  } else {
+    json.member("name", node.label);
+    json.member("type", node.type);
+    json.member("count", node.count);
+    json.member("size", node.size);
+    json.member("retained", node.retained);
+    if (!node.note.empty()) json.member("note", node.note);
+  }
   if (node.hidden_count != 0) {
     json.key("hidden");
     json.begin_object();
     json.member("count", node.hidden_count);
-    json.member("retained", node.hidden_retained);
+    json.member(is_call ? "total" : "retained", node.hidden_retained);
     json.end_object();
   }
 }
 
-void write_node(JsonOutput& json, const TreeNode& node) {
+void write_node(JsonOutput& json, const TreeNode& node, bool is_call) {
   json.begin_object();
-  write_node_members(json, node);
+  write_node_members(json, node, is_call);
   json.key("children");
   json.begin_array();
-  for (const TreeNode& child : node.children) write_node(json, child);
+  for (const TreeNode& child : node.children) write_node(json, child, is_call);
   json.end_array();
   json.end_object();
 }
 
 // Depth first; `next_id` numbers the lines, so that a reader can put the tree together again.
-void write_node_lines(std::ostream& out, const TreeNode& node, std::uint64_t parent, std::uint64_t& next_id) {
+void write_node_lines(std::ostream& out, const TreeNode& node, bool is_call, std::uint64_t parent,
+                      std::uint64_t& next_id) {
   const std::uint64_t id = ++next_id;
   JsonOutput json(out);
   json.begin_object();
-  json.member("kind", std::string_view("node"));
+  json.member("kind", std::string_view(is_call ? "call" : "node"));
   json.member("id", id);
   json.member("parent", parent);
-  write_node_members(json, node);
+  write_node_members(json, node, is_call);
   json.end_object();
   out << '\n';
-  for (const TreeNode& child : node.children) write_node_lines(out, child, id, next_id);
+  for (const TreeNode& child : node.children) write_node_lines(out, child, is_call, id, next_id);
 }
 
 }  // namespace
@@ -105,7 +115,7 @@ void JsonRenderer::render(const Report& report, std::ostream& out) const {
   if (report.tree) {
     json.key(report.tree->key);
     json.begin_array();
-    for (const TreeNode& root : report.tree->roots) write_node(json, root);
+    for (const TreeNode& root : report.tree->roots) write_node(json, root, report.tree->of_calls);
     json.end_array();
   }
   json.end_object();
@@ -132,7 +142,7 @@ void JsonLinesRenderer::render(const Report& report, std::ostream& out) const {
   }
   if (report.tree) {
     std::uint64_t next_id = 0;
-    for (const TreeNode& root : report.tree->roots) write_node_lines(out, root, 0, next_id);
+    for (const TreeNode& root : report.tree->roots) write_node_lines(out, root, report.tree->of_calls, 0, next_id);
   }
 }
 

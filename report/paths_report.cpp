@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "report/allocation_site.h"
 #include "report/object_value.h"
 #include "report/snapshot_facts.h"
 #include "snapshot/analysis/path_names.h"
@@ -64,6 +65,9 @@ Report make_paths(const Snapshot& snapshot, NodeIndex target, const std::vector<
   report.headline = headline(snapshot.header);
   Line what;
   report.headline.push_back(describe_object(what, snapshot.graph, target));
+  if (auto line = allocation_line(snapshot, target, Line().text(" allocated in "))) {
+    report.headline.push_back(std::move(*line));
+  }
   for (std::size_t i = 0; i < paths.size(); ++i) {
     Line title;
     title.text(fmt::format(" path {} of {} ({} steps{})", i + 1, paths.size(), paths[i].steps.size(),
@@ -74,6 +78,7 @@ Report make_paths(const Snapshot& snapshot, NodeIndex target, const std::vector<
   }
   if (paths.empty()) report.headline.push_back(Line().text(" no: no root leads to it"));
   report.facts = {{"target", {target_facts(snapshot.header.target)}}, {"paths", {std::move(all)}}};
+  if (!snapshot.graph.site.empty()) report.facts.push_back({"allocated", allocation_fact(snapshot, target)});
   return report;
 }
 

@@ -25,6 +25,7 @@ enum class CellKind : std::uint8_t {
   kPercent,   // 37
   kChange,    // +402,118
   kGrowth,    // +18.4 MiB, in the reader's units
+  kBar,       // a share of 1, drawn
 };
 
 using Cell = std::variant<std::monostate, std::uint64_t, std::int64_t, double, std::string>;
@@ -72,6 +73,7 @@ struct Table {
 
 struct Tree {
   std::string key;              // of the array in JSON: "nodes"
+  bool of_calls = false;        // lines are calls: machines get function, file, line, own, total, count
   std::uint64_t total = 0;      // what 100 % is
   std::vector<TreeNode> roots;  // largest first
   std::uint64_t hidden_count = 0;

@@ -83,7 +83,10 @@ std::string utc_time(std::int64_t ns_since_epoch) {
                      parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
-std::string kind_name(SnapshotKind kind) { return kind == SnapshotKind::kTypes ? "types" : "heap"; }
+std::string kind_name(SnapshotKind kind) {
+  if (kind == SnapshotKind::kAllocations) return "allocations";
+  return kind == SnapshotKind::kTypes ? "types" : "heap";
+}
 
 std::string strings_name(StringsPolicy policy, std::uint32_t prefix) {
   switch (policy) {

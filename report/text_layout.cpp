@@ -112,6 +112,17 @@ std::string cell_text(const Cell& cell, CellKind kind, Units units) {
   return "-";
 }
 
+std::string bar_text(double share, bool ascii) {
+  constexpr std::array<std::string_view, 8> kEighths{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  if (!(share > 0)) return "";
+  const double columns = std::min(share, 1.0) * static_cast<double>(kBarWidth);
+  if (ascii) return std::string(std::max<std::size_t>(1, static_cast<std::size_t>(columns + 0.5)), '#');
+  const auto eighths = std::max<std::size_t>(1, static_cast<std::size_t>(columns * 8 + 0.5));
+  std::string bar;
+  for (std::size_t i = 0; i < eighths / 8; ++i) bar += "█";
+  return bar += kEighths.at(eighths % 8);
+}
+
 double percent_of(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }

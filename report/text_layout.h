@@ -11,11 +11,14 @@
 
 namespace memsnap {
 
+inline constexpr std::size_t kBarWidth = 20;
+
 std::string count_text(std::uint64_t value);  // 4,102,331
 std::string bytes_text(std::uint64_t value, Units units);
 std::string percent_text(double percent);                             // "37", "<1" for a little, "0" for nothing
 std::string duration_text(double seconds);                            // 41 s, 12 m, 3 h 5 m, 3d 4h
 std::string cell_text(const Cell& cell, CellKind kind, Units units);  // printable: safe to show
+std::string bar_text(double share, bool ascii);                       // at most kBarWidth columns wide
 double percent_of(std::uint64_t part, std::uint64_t whole);
 
 // At most `columns` wide: the middle is left out, so that both ends stay readable. `text` is printable already.

@@ -36,7 +36,9 @@ class TableLayout {
     for (const auto& row : table.rows) {
       std::vector<std::string> texts;
       for (std::size_t i = 0; i < shown_.size(); ++i) {
-        texts.push_back(cell_text(row[shown_[i]], kind(i), style.units));
+        const auto* const share = kind(i) == CellKind::kBar ? std::get_if<double>(&row[shown_[i]]) : nullptr;
+        texts.push_back(share != nullptr ? bar_text(*share, style.ascii)
+                                         : cell_text(row[shown_[i]], kind(i), style.units));
         widths_[i] = std::max(widths_[i], display_width(texts.back()));
       }
       rows_.push_back(std::move(texts));
@@ -89,6 +91,7 @@ class TableLayout {
         line += i + 1 == texts.size() ? text : padded_right(text, widths_[i]);
       }
     }
+    line.erase(line.find_last_not_of(' ') + 1);
     return line;
   }
 

@@ -28,7 +28,7 @@ ALLOWED = {
     "snapshot/walk": ["attach/base", "attach", "inject/control", "inject/protocol", "inject/walker", "snapshot/model",
                       "snapshot/cpython"],
     "snapshot/threads": ["attach/base", "attach", "snapshot/cpython", "snapshot/model"],
-    "snapshot/capture": ["attach/base", "attach", "inject/protocol", "snapshot/model"],
+    "snapshot/capture": ["attach/base", "attach", "inject/protocol", "snapshot/model", "snapshot/cpython"],
     "snapshot/store": ["attach/base", "attach", "inject/protocol", "snapshot/model"],
     "snapshot/session": BELOW_REPORT,
     "report": ["attach/base", "snapshot/model", "snapshot/analysis"],

@@ -289,6 +289,7 @@ LAYOUT = {
     "runtime": {
         "size": size(RUNTIME), "interpreters_head": at(RUNTIME, "interpreters.head"),
         "interpreters_main": at(RUNTIME, "interpreters.main"), "gc": at(RUNTIME, "gc", until="3.9"),
+        "finalizing": either(at(RUNTIME, "finalizing", until="3.9"), at(RUNTIME, "_finalizing", since="3.9")),
     },
     "gil": {
         "in_runtime": at(RUNTIME, "ceval.gil", until="3.12"),

@@ -37,11 +37,11 @@ enum class Allocator : std::uint8_t {
 };
 
 // Words of AgentNode::code that are no index into the codes.
-inline constexpr std::uint32_t kNodeThread = 0xffffffff;     // instruction: index of the thread record
-inline constexpr std::uint32_t kNodeAllocator = 0xfffffffe;  // instruction: Allocator
-inline constexpr std::uint32_t kNodeNative = 0xfffffffd;     // instruction: a return address in native code
-inline constexpr std::uint32_t kNodeCut = 0xfffffffc;        // frames further out were left away (depth limit)
-inline constexpr std::uint32_t kNodeSpecial = 0xfffffff0;    // from here on
+inline constexpr std::uint32_t kNodeThread = 0xffffffff;       // instruction: index of the thread record
+inline constexpr std::uint32_t kNodeAllocator = 0xfffffffe;    // instruction: Allocator
+inline constexpr std::uint32_t kNodeNativeFrame = 0xfffffffd;  // instruction: a return address in native code
+inline constexpr std::uint32_t kNodeCut = 0xfffffffc;          // frames further out were left away (depth limit)
+inline constexpr std::uint32_t kNodeSpecial = 0xfffffff0;      // from here on
 
 struct AgentNode {
   std::uint32_t parent;       // 0: none; node 0 is not used
@@ -60,9 +60,10 @@ struct AgentCounts {
 // A code object, copied when it was first seen. Texts are three pieces one after the other at `text`: file name,
 // qualified name, line table; each in its own unit size.
 struct AgentCode {
-  std::uint64_t address;     // of the code object; may be used again by another: then there are two records
-  std::uint64_t code_start;  // of its instructions (3.11+), 0 before
-  std::uint64_t text;        // offset in the texts
+  std::uint64_t address;      // of the code object; may be used again by another: then there are two records
+  std::uint64_t code_start;   // of its instructions (3.11+), 0 before
+  std::uint64_t fingerprint;  // the agent's own: tells it from another that had this address
+  std::uint64_t text;         // offset in the texts
   std::uint32_t file_length, name_length, table_length;  // in units; cut at kAgentTextMost bytes
   std::uint8_t file_unit, name_unit;                     // bytes a character: 1, 2, 4; 0: could not be read
   std::uint8_t table_unit;
@@ -79,7 +80,7 @@ struct AgentThread {
   std::uint32_t state;                       // 0: free, 1: in use
   std::uint32_t node;                        // its node in the trie
   std::uint32_t inside;                      // greater than 0 while a hook runs
-  std::uint64_t allocations, frees, bytes;   // all that passed, sampled or not; bytes asked for
+  std::uint64_t allocations, frees, bytes;   // all that passed, sampled or not; bytes asked for. A reallocation is both
   std::uint64_t by_size[kAgentSizeClasses];  // NOLINT(modernize-avoid-c-arrays): plain words
   std::uint64_t by_allocator[static_cast<std::uint32_t>(Allocator::kCount)];        // NOLINT(modernize-avoid-c-arrays)
   std::uint64_t bytes_by_allocator[static_cast<std::uint32_t>(Allocator::kCount)];  // NOLINT(modernize-avoid-c-arrays)
@@ -124,7 +125,7 @@ struct AgentLost {
 };
 
 // At the beginning of the shared memory. Everything up to `sections` is written by memsnap before the agent runs.
-struct AgentHeader {
+struct AgentHeader {  // NOLINT(clang-analyzer-optin.performance.Padding): counters on lines of their own
   std::uint64_t magic;
   std::uint32_t abi;
   std::uint32_t pid;         // as memsnap saw it
@@ -132,7 +133,7 @@ struct AgentHeader {
   std::uint64_t size;        // of the shared memory
   std::uint32_t python_hex;
   std::uint32_t allocators;  // bits 1 << Allocator that are hooked
-  std::uint64_t period;      // bytes between samples on average; 1: every block
+  std::uint64_t period;      // bytes between samples on average; 1: every block. An empty block is sampled as one byte
   std::uint64_t began_ns;    // since the epoch
   // Where memsnap put things in the target's address space.
   std::uint64_t image_begin, image_end;    // the agent, private
@@ -149,7 +150,7 @@ struct AgentHeader {
     AgentSection code_hash;    // u32; a power of two of them
     AgentSection texts;        // bytes
     AgentSection roots;        // u32
-    AgentSection leaves;       // u64, kLeafWords for each
+    AgentSection leaves;       // kLeafWords u64 each; leaf 0 is not used
     AgentSection patches;      // AgentPatch, memsnap's own
   } sections;
   std::uint64_t patch_count;
@@ -165,10 +166,11 @@ struct AgentHeader {
 };
 inline constexpr std::uint64_t kAgentScratch = 64u << 10;
 
-// In the target's private memory, MADV_WIPEONFORK: all zero is "off", which is what a forked child sees.
+// In the target's private memory, MADV_WIPEONFORK: all zero is "off", which is what a forked child sees. Mapped as long
+// as the image is; the tables may go once the mode is off and no thread is inside the image.
 struct AgentControl {
   std::uint32_t mode;       // AgentMode
-  std::uint32_t depth;      // most Python frames of a stack
+  std::uint32_t depth;      // most Python frames of a stack, up to 1024; deeper stacks cost more than whole ones
   std::uint64_t lease_tsc;  // beyond this time stamp counter the agent records nothing: memsnap is gone
 };
 enum class AgentMode : std::uint32_t { kOff = 0, kRecord = 1 };
@@ -184,6 +186,8 @@ struct AgentConfig {
         cfree, free_sized, free_aligned_sized, mmap, mmap64, munmap, mremap, dlopen, dlmopen;
     std::uint64_t new_plain, new_array, new_nothrow, new_array_nothrow, new_aligned, new_array_aligned, delete_plain,
         delete_array, delete_sized, delete_array_sized, delete_aligned, delete_array_aligned;
+    // The aligned forms that do not throw: what a throwing form is served from. 0: it is passed on unrecorded.
+    std::uint64_t new_aligned_nothrow, new_array_aligned_nothrow;
   } functions;
   // PyMemAllocatorEx of the domains MEM and OBJ as they were: the context is left alone.
   struct Domain {
@@ -191,6 +195,7 @@ struct AgentConfig {
   } domain_mem, domain_obj;
   std::uint64_t thread_state;  // PyThreadState* (*)(void): the calling thread's own, with or without the GIL; see below
   std::uint64_t thread_state_released;  // asked when the first gives none (3.12+: PyGILState_GetThisThreadState)
+  std::uint64_t finalizing;             // _PyRuntime's word (layout.runtime.finalizing): set when Python ends
   std::uint64_t code_type;              // PyCode_Type
   std::uint32_t tid_offset;  // of the tid in the thread control block, verified on every thread; 0: not known
   std::uint32_t native;      // 1: native frames are asked for

@@ -119,6 +119,7 @@ struct HeapLayout {
   } sizes = {};
   struct Runtime {
     std::uint32_t size, interpreters_head, interpreters_main, gc;  // gc: 3.8 only, where the collector is per process
+    std::uint32_t finalizing;  // the thread state that ends Python; others are gone from then on
   } runtime;
   struct Gil {                     // struct _gil_runtime_state, and where it is
     std::uint32_t in_runtime;      // to 3.11; 0: not there

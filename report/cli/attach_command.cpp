@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
@@ -8,9 +11,12 @@
 #include "report/cli/plan.h"
 #include "report/cli/processes.h"
 #include "report/cli/run_targets.h"
+#include "report/cli/tracked_session.h"
+#include "report/cli/tracking_options.h"
 #include "report/cli/value_types.h"
 #include "report/snapshot_facts.h"
 #include "report/summary_report.h"
+#include "report/tracking_report.h"
 #include "report/tree_report.h"
 
 namespace memsnap {
@@ -19,18 +25,6 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr std::size_t kTypesShown = 12;
-
-void check_tracking(const Invocation& invocation) {
-  const auto duration = option_value<Duration>(invocation.options, "for");
-  if (option_flag(invocation.options, "require-tracking")) {
-    throw Error(ExitCode::kGaveUp, "tracking of allocations is not built yet: nothing was done",
-                "without --require-tracking the session is one snapshot");
-  }
-  const bool wanted = duration && duration->value.count() != 0;
-  if (wanted && !option_flag(invocation.options, "no-inject")) {
-    invocation.log.warning("no_tracking", "tracking of allocations is not built yet: the session is one snapshot");
-  }
-}
 
 // The whole session in one report: who, the types, what holds what, and where it was saved.
 Report session_report(const Capture& capture) {
@@ -55,6 +49,47 @@ Report session_report(const Capture& capture) {
   return report;
 }
 
+void write(const Invocation& invocation, const Report& report) {
+  if (invocation.output.format() == Format::kJsonLines) {
+    invocation.output.write_line(report);
+  } else {
+    invocation.output.write(report);
+  }
+}
+
+ExitCode run_look(const Invocation& invocation, const Capturer& capturer, const Candidate& target) {
+  const Capture capture = capturer.take(target);
+  write(invocation, session_report(capture));
+  return verdict(capture, invocation.log);
+}
+
+// What the first snapshot says comes at once; for a program all comes in one document at the end.
+ExitCode run_session(const Invocation& invocation, const Capturer& capturer, const Candidate& target,
+                     const TrackingRequest& tracking) {
+  const std::string path = capturer.output_path(target);
+  const Capture before = capturer.keep(capturer.look(target), path);
+  if (invocation.output.format() == Format::kText) {
+    Report report = session_report(before);
+    report.footer.clear();
+    invocation.output.write_now(report);
+  }
+  if (!before.result.left_behind.empty()) return verdict(before, invocation.log);
+  try {
+    return TrackedSession(invocation, capturer, target).run(tracking, before, path);
+  } catch (const Error& error) {
+    if (error.code() == ExitCode::kTargetHarmed || error.code() == ExitCode::kCannotWrite) throw;
+    if (option_flag(invocation.options, "require-tracking")) {
+      throw Error(ExitCode::kGaveUp, fmt::format("allocations could not be tracked: {}", error.what()), error.hint());
+    }
+    invocation.log.warning("not_tracked", fmt::format("allocations were not tracked: {}", error.what()));
+    TrackingFindings findings{.header = before.result.snapshot.header, .profile = nullptr};
+    findings.refusal = error.what();
+    findings.file = before.file;
+    write(invocation, make_tracking(findings));
+    return ExitCode::kDone;
+  }
+}
+
 ExitCode run_attach(const Invocation& invocation) {
   const Selector selector = read_selector(invocation.options, invocation.arguments);
   if (is_empty(selector)) {
@@ -67,19 +102,12 @@ ExitCode run_attach(const Invocation& invocation) {
   if (!save && invocation.options.count("output") != 0) {
     throw Error(ExitCode::kUsage, "-o and --no-save exclude each other", "");
   }
-  check_tracking(invocation);
+  const std::optional<TrackingRequest> tracking = tracking_request(invocation);
   const Capturer capturer(invocation, save);
   const std::vector<Candidate> targets = find_targets(selector);
   return for_each_target(invocation, targets, [&](const Candidate& target) {
     if (capturer.is_dry_run()) return write_plan(invocation, target, capturer.plan_path(target));
-    const Capture capture = capturer.take(target);
-    const Report report = session_report(capture);
-    if (invocation.output.format() == Format::kJsonLines) {
-      invocation.output.write_line(report);
-    } else {
-      invocation.output.write(report);
-    }
-    return verdict(capture, invocation.log);
+    return tracking ? run_session(invocation, capturer, target, *tracking) : run_look(invocation, capturer, target);
   });
 }
 
@@ -88,18 +116,22 @@ ExitCode run_attach(const Invocation& invocation) {
 Command attach_command() {
   Command command;
   command.name = "attach";
-  command.summary = "look at a running process: where its memory is, by type and by what holds it";
+  command.summary = "a session with a running process: where its memory is, then who allocates more of it";
   command.arguments = "PID | SELECTOR";
   command.description =
-      "Holds the process for milliseconds, freezes a copy, lets it go, walks the copy, prints summary and tree, and "
-      "saves the snapshot. Tracking of allocations, the second half of a session, is not built yet.";
+      "Holds the process for milliseconds, freezes a copy, lets it go, walks the copy, prints summary and tree. Then "
+      "a\n"
+      "tracking agent is loaded, which records who allocates what (sampled) for --for DUR; a last snapshot is taken, "
+      "the\n"
+      "agent is taken out, and it is proven that nothing of it is left. Without permission to load it, or with\n"
+      "--no-inject, the session is the first snapshot.";
   auto add = command.options.add_options();
   add_capture_options(command.options);
   add("no-save", po::bool_switch(), "print only");
-  add("no-inject", po::bool_switch(), "one snapshot, no tracking (all there is yet)");
-  add("for", po::value<Duration>()->value_name("DUR"), "how long to track allocations (not built yet; 0: not at all)");
-  add("require-tracking", po::bool_switch(), "code 7 when allocations cannot be tracked");
-  command.examples = {{"sudo memsnap attach 4242", "where the memory of process 4242 is, now"},
+  add_tracking_options(command.options);
+  command.examples = {{"sudo memsnap attach 4242", "where the memory of process 4242 is, and 10 s of allocations"},
+                      {"memsnap attach 4242 --for 1m --sample 64KiB", "a minute, in more detail"},
+                      {"memsnap attach 4242 --no-inject", "one snapshot, nothing is loaded"},
                       {"memsnap attach --name 'manage.py runserver' --largest", "the largest that matches"},
                       {"memsnap attach 4242 --no-save --json", "for a script, nothing written"}};
   command.exit_codes = capture_codes();

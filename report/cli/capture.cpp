@@ -168,7 +168,13 @@ std::string Capturer::writable_path_for(const Candidate& target) const {
 
 Capture Capturer::take(const Candidate& target) const {
   const std::string path = writable_path_for(target);
-  return save(take_snapshot(request_for(target.pid), invocation_.log), path);
+  return keep(look(target), path);
+}
+
+SnapshotResult Capturer::look(const Candidate& target, bool stoppable) const {
+  SnapshotRequest request = request_for(target.pid);
+  if (!stoppable) request.cancelled = nullptr;
+  return take_snapshot(request, invocation_.log);
 }
 
 Capture Capturer::take_core(const std::string& core) const {
@@ -186,10 +192,10 @@ Capture Capturer::take_core(const std::string& core) const {
   const CoreSearch search{.program = option_value<std::string>(invocation_.options, "exe").value_or(""),
                           .root = option_value<std::string>(invocation_.options, "sysroot").value_or("")};
   SnapshotResult result{take_core_snapshot(file, search, request_for(info.pid), invocation_.log), {}};
-  return save(std::move(result), path);
+  return keep(std::move(result), path);
 }
 
-Capture Capturer::save(SnapshotResult result, const std::string& path) const {
+Capture Capturer::keep(SnapshotResult result, const std::string& path, bool again) const {
   const po::variables_map& options = invocation_.options;
   Capture capture{std::move(result), std::nullopt};
   SnapshotHeader& header = capture.result.snapshot.header;
@@ -202,7 +208,7 @@ Capture Capturer::save(SnapshotResult result, const std::string& path) const {
   }
   if (save_) {
     SaveOptions how;
-    how.force = force_;
+    how.force = force_ || again;
     capture.file = SavedFile{path, save_snapshot(capture.result.snapshot, path, how)};
   }
   return capture;

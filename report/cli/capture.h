@@ -34,6 +34,11 @@ class Capturer {
 
   // Checks the place for the file, takes the snapshot, saves it. Throws Error.
   Capture take(const Candidate& target) const;
+  // For a session of several snapshots: where it would be saved (empty: nowhere), checked; a look that is not saved
+  // yet; and saving one, over what was saved there by the same session.
+  std::string output_path(const Candidate& target) const { return writable_path_for(target); }
+  SnapshotResult look(const Candidate& target, bool stoppable = true) const;
+  Capture keep(SnapshotResult result, const std::string& path, bool again = false) const;
   // The same from a core file. Throws Error kUsage for options that only a process has.
   Capture take_core(const std::string& core) const;
   bool is_dry_run() const { return dry_run_; }
@@ -43,7 +48,6 @@ class Capturer {
   SnapshotRequest request_for(pid_t pid) const;
   std::string path_for(const Candidate& target) const;
   std::string writable_path_for(const Candidate& target) const;
-  Capture save(SnapshotResult result, const std::string& path) const;
 
   const Invocation& invocation_;
   bool save_;

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "report/cli/allocation_choice.h"
+#include "report/cli/allocation_diff.h"
 #include "report/cli/commands.h"
 #include "report/cli/expression.h"
 #include "report/cli/history.h"
@@ -24,8 +26,11 @@ namespace {
 
 namespace po = boost::program_options;
 
-const std::vector<std::string> kFailNames{"delta",   "delta_percent", "old",         "new",    "rss",
-                                          "old_rss", "rss_delta",     "count_delta", "largest"};
+const std::vector<std::string>& fail_names() {
+  static const std::vector<std::string> names{"delta",   "delta_percent", "old",         "new",    "rss",
+                                              "old_rss", "rss_delta",     "count_delta", "largest"};
+  return names;
+}
 
 DiffBy by_of(const std::string& word) {
   if (word == "module") return DiffBy::kModule;
@@ -122,9 +127,10 @@ ExitCode run_diff(const Invocation& invocation) {
   options.min_delta = option_value<ByteCount>(invocation.options, "min-delta").value_or(ByteCount{}).value;
   std::optional<Expression> limit;
   if (const auto text = option_value<std::string>(invocation.options, "fail-on")) {
-    limit = Expression::parse(*text, kFailNames);
+    limit = Expression::parse(*text, fail_names());
   }
   const auto files = chosen_files(invocation.arguments);
+  if (diffs_allocations(invocation, files)) return diff_allocations(invocation, files, options, limit);
   const bool tree = options.by == DiffBy::kModule || options.by == DiffBy::kPath;
   const Parts parts = options.by == DiffBy::kMemory ? 0 : tree ? kPartsTree : kPartTypes;
   std::vector<Change> changes;
@@ -161,15 +167,20 @@ Command diff_command() {
       "compares its last two.\n"
       "Objects of one process are matched by address and type, and by the hash of their text where --strings hash kept "
       "one.\n"
-      "--fail-on EXPR: exit code 1 when it holds. Names: delta, delta_percent, old, new (bytes of all Python objects), "
+      "Files of tracked processes are compared by what was allocated when they have nothing else, or with --by "
+      "function, line, file, thread, allocator, --allocations, --leaks, --peak, --temporary.\n"
+      "--fail-on EXPR: exit code 1 when it holds. Names: delta, delta_percent, old, new (bytes of all Python objects, "
+      "or of all allocations shown), "
       "count_delta, rss, old_rss, rss_delta, largest (the largest growth of one row).";
   auto add = command.options.add_options();
-  add("by", one_of("by", {"type", "module", "path", "memory"}), "what a row is; module and path: what holds it");
+  add("by", one_of("by", {"type", "module", "path", "memory", "function", "line", "file", "thread", "allocator"}),
+      "what a row is; of objects module and path: what holds it");
   add("sort", one_of("sort", {"delta", "pct", "name"}), "default delta");
   add("rows,n", po::value<WholeNumber>()->value_name("ROWS"), "at most so many rows; 0: all; default 25");
   add("min-delta", po::value<ByteCount>()->value_name("SIZE"), "leave out smaller changes");
   add("fail-on", po::value<std::string>()->value_name("EXPR"), "exit code 1 when EXPR holds");
   add("exit-code", po::bool_switch(), "exit code 1 when anything differs");
+  add_allocation_options(command.options);
   add_report_output_options(command.options);
   command.examples = {{"memsnap diff 4242", "the last two snapshots of a process"},
                       {"memsnap diff --by path yesterday.msnap today.msnap", "what holds more"},

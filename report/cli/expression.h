@@ -16,6 +16,8 @@ class Expression {
   // Throws Error kUsage, saying where, for what is none, and for a name that is not among `names`.
   static Expression parse(std::string_view text, const std::vector<std::string>& names);
   ~Expression();
+  Expression(const Expression&) = delete;
+  Expression& operator=(const Expression&) = delete;
   Expression(Expression&&) noexcept;
   Expression& operator=(Expression&&) noexcept;
 

@@ -2,14 +2,16 @@
 
 #include <limits>
 
+#include "report/cli/allocation_choice.h"
 #include "report/cli/commands.h"
 #include "report/cli/files.h"
 #include "report/cli/option_values.h"
 #include "report/cli/report_command.h"
 #include "report/cli/value_types.h"
 #include "report/info_report.h"
+#include "report/profile_stats_report.h"
+#include "report/profile_tree_report.h"
 #include "report/stats_report.h"
-#include "report/summary_report.h"
 #include "report/tree_report.h"
 #include "snapshot/analysis/waste.h"
 #include "snapshot/store/snapshot_file.h"
@@ -19,29 +21,54 @@ namespace {
 
 namespace po = boost::program_options;
 
-ExitCode run_summary(const Invocation& invocation) {
-  SummaryOptions options;
-  options.rows = option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{25}).value;
-  options.min_percent = option_value<Percent>(invocation.options, "min").value_or(Percent{}).value;
-  options.sort = summary_sort(option_value<std::string>(invocation.options, "sort").value_or("size"));
-  write_report(invocation, make_summary(load_checked(input_file(invocation), kPartTypes), options));
-  return ExitCode::kDone;
-}
-
-ExitCode run_tree(const Invocation& invocation) {
-  TreeLimits limits;
+TreeLimits tree_limits(const Invocation& invocation, TreeLimits limits) {
   limits.depth = option_value<WholeNumber>(invocation.options, "depth").value_or(WholeNumber{limits.depth}).value;
   limits.min_percent = option_value<Percent>(invocation.options, "min").value_or(Percent{limits.min_percent}).value;
   limits.max_children =
       option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{limits.max_children}).value;
-  write_report(invocation, make_tree(load_checked(input_file(invocation), kPartsTree), limits));
+  return limits;
+}
+
+ExitCode run_tree(const Invocation& invocation) {
+  ProfileTreeOptions options;
+  options.measure = chosen_measure(invocation);
+  options.inverted = option_flag(invocation.options, "inverted");
+  options.all_frames = option_flag(invocation.options, "all-frames");
+  const auto by = option_value<std::string>(invocation.options, "by");
+  const bool implied = by == "stack" || options.inverted || options.all_frames;
+  const std::string file = input_file(invocation);
+  bool calls = false;
+  const Snapshot snapshot = load_chosen(file, [&](const FileContents& contents) {
+    if (by == "dominator" && !contents.objects) {
+      throw Error(ExitCode::kUsage, fmt::format("{} has allocations only: nothing holds anything in it", file),
+                  "--by stack shows who called what allocated");
+    }
+    calls = by != "dominator" && wants_allocations(invocation, contents, file, implied);
+    return calls ? kPartProfile : kPartsTree;
+  });
+  if (calls) {
+    options.limits = tree_limits(invocation, options.limits);
+    write_report(invocation, make_profile_tree(snapshot, options));
+  } else {
+    write_report(invocation, make_tree(snapshot, tree_limits(invocation, {})));
+  }
   return ExitCode::kDone;
 }
 
 ExitCode run_stats(const Invocation& invocation) {
   StatsOptions options;
   options.largest = option_value<WholeNumber>(invocation.options, "rows").value_or(WholeNumber{5}).value;
-  const Snapshot snapshot = load_checked(input_file(invocation), kPartTypes | kPartNodes | kPartAddresses | kPartEdges);
+  const std::string file = input_file(invocation);
+  bool allocations = false;
+  const Snapshot snapshot = load_chosen(file, [&](const FileContents& contents) {
+    allocations = option_flag(invocation.options, "allocations") || !contents.objects;
+    if (allocations) require_allocations(contents, file);
+    return allocations ? kPartProfile : kPartTypes | kPartNodes | kPartAddresses | kPartEdges;
+  });
+  if (allocations) {
+    write_report(invocation, make_profile_stats(snapshot, options.largest));
+    return ExitCode::kDone;
+  }
   if (snapshot.header.kind != SnapshotKind::kHeap) {
     throw Error(ExitCode::kUsage, "this snapshot has types only: there are no objects in it",
                 "take one with --kind heap (the default)");
@@ -76,54 +103,38 @@ ExitCode run_info(const Invocation& invocation) {
   return intact ? ExitCode::kDone : ExitCode::kBadFile;
 }
 
-const std::vector<ExitCode> kFileCodes{ExitCode::kCannotWrite, ExitCode::kBadFile};
+const std::vector<ExitCode>& file_codes() {
+  static const std::vector<ExitCode> codes{ExitCode::kCannotWrite, ExitCode::kBadFile};
+  return codes;
+}
 
 }  // namespace
-
-Command summary_command() {
-  Command command;
-  command.name = "summary";
-  command.summary = "objects by type, with what they take and what they retain";
-  command.arguments = "[FILE]";
-  command.description =
-      "Without FILE: the newest snapshot of the default directory ($MEMSNAP_DIR, else ~/.local/state/memsnap).\n"
-      "SIZE is the objects' own, RETAINED what would go with them, NATIVE what C code keeps for them. Types are "
-      "module.qualname; the terminal leaves out "
-      "builtins.";
-  auto add = command.options.add_options();
-  add("by", one_of("by", {"type"}), "what a row is");
-  add("sort", one_of("sort", {"size", "count", "retained", "native", "mean", "name"}), "largest first; default size");
-  add("rows,n", po::value<WholeNumber>()->value_name("ROWS"), "at most so many rows; 0: all; default 25");
-  add("min", po::value<Percent>()->value_name("PCT"), "leave out types below PCT of all bytes, own and retained");
-  add_report_output_options(command.options);
-  command.examples = {{"memsnap summary", "the newest snapshot"},
-                      {"memsnap summary --sort retained -n 10 shop.msnap", "the ten types that retain most"},
-                      {"memsnap summary -n 0 --csv shop.msnap > types.csv", "all types for a spreadsheet"}};
-  command.exit_codes = kFileCodes;
-  command.tabular = true;
-  command.run = run_summary;
-  return command;
-}
 
 Command tree_command() {
   Command command;
   command.name = "tree";
-  command.summary = "what holds what: from modules, threads and types down to the objects";
+  command.summary = "what holds what, from modules down to the objects; or who called what allocated";
   command.arguments = "[FILE]";
   command.description =
-      "Each line holds everything below it: when it goes, they go. Equal siblings are one line, [*].\n"
+      "Of objects: each line holds everything below it: when it goes, they go. Equal siblings are one line, [*].\n"
+      "Of allocations: the calls, with all that was allocated below each. A file that has both shows its objects, "
+      "unless an option is given that only allocations have.\n"
       "Without FILE: the newest snapshot of the default directory.";
   auto add = command.options.add_options();
-  add("by", one_of("by", {"dominator"}), "what holds means");
-  add("depth", po::value<WholeNumber>()->value_name("N"), "levels; 0: all; default 8");
+  add("by", one_of("by", {"dominator", "stack"}), "objects by what holds them, or allocations by calls");
+  add("depth", po::value<WholeNumber>()->value_name("N"), "levels; 0: all; default 8, of allocations all");
   add("min", po::value<Percent>()->value_name("PCT"), "leave out what retains less than PCT of all bytes; default 1");
   add("rows,n", po::value<WholeNumber>()->value_name("N"), "at most so many below one line; 0: all; default 20");
+  add_allocation_options(command.options);
+  add("inverted", po::bool_switch(), "from the calls that allocated, out to their callers");
+  add("all-frames", po::bool_switch(), "with the frames of the import system");
   add("static", po::bool_switch(), "print and leave (there is no other way yet)");
   add_report_output_options(command.options);
   command.examples = {{"memsnap tree", "the newest snapshot"},
                       {"memsnap tree --min 5 --depth 4 shop.msnap", "only what is large and near"},
+                      {"memsnap tree --leaks --inverted shop.msnap", "who allocated what was not freed"},
                       {"memsnap tree --json shop.msnap", "for a script"}};
-  command.exit_codes = kFileCodes;
+  command.exit_codes = file_codes();
   command.tabular = true;
   command.run = run_tree;
   return command;
@@ -132,17 +143,19 @@ Command tree_command() {
 Command stats_command() {
   Command command;
   command.name = "stats";
-  command.summary = "sizes of the objects, the largest ones, and bytes that could be saved";
+  command.summary = "sizes of objects, the largest ones, what could be saved; or totals of allocations";
   command.arguments = "[FILE]";
   command.description =
+      "Of allocations: totals, rates, the peak, sizes of blocks, allocators, the lines that allocated most.\n"
       "Could be saved: equal str and bytes values that are there more than once, empty dicts, dicts and lists with "
       "much more room than entries, sets of one.\n"
       "Without FILE: the newest snapshot of the default directory.";
   auto add = command.options.add_options();
-  add("rows,n", po::value<WholeNumber>()->value_name("N"), "list the N largest objects; default 5");
+  add("rows,n", po::value<WholeNumber>()->value_name("N"), "list the N largest objects, or lines; default 5");
+  add("allocations", po::bool_switch(), "of a file that has objects too: what was allocated");
   add_report_output_options(command.options);
   command.examples = {{"memsnap stats", "the newest snapshot"}, {"memsnap stats --json shop.msnap", "for a script"}};
-  command.exit_codes = kFileCodes;
+  command.exit_codes = file_codes();
   command.tabular = true;
   command.run = run_stats;
   return command;
@@ -155,7 +168,7 @@ Command info_command() {
   command.arguments = "[FILE...]";
   command.description = "Reads the whole file, and so checks its sums.";
   command.examples = {{"memsnap info shop.msnap", "one file"}, {"memsnap info --jsonl *.msnap", "one line a file"}};
-  command.exit_codes = kFileCodes;
+  command.exit_codes = file_codes();
   command.run = run_info;
   return command;
 }

@@ -42,6 +42,7 @@ std::vector<Dated> chosen_files(const std::vector<std::string>& words) {
                 "memsnap growth FILE FILE FILE..., or memsnap growth PID; memsnap diff compares two");
   }
   std::vector<Dated> files;
+  files.reserve(paths.size());
   for (const std::string& path : paths) files.push_back({path, load_checked(path, 0).header});
   std::stable_sort(files.begin(), files.end(),
                    [](const Dated& a, const Dated& b) { return a.header.taken_at_ns < b.header.taken_at_ns; });

@@ -67,6 +67,8 @@ void Output::write(const Report& report) {
   write_all(text);
 }
 
+void Output::write_now(const Report& report) { write_all(rendered(report, options_.style)); }
+
 void Output::write_line(const Report& report) {
   std::ostringstream out;
   JsonRenderer().render(report, out);

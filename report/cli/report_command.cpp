@@ -40,13 +40,21 @@ std::string input_file(const std::vector<std::string>& arguments) {
   return file;
 }
 
-Snapshot load_checked(const std::string& path, Parts wanted) {
-  const SnapshotInfo info = inspect_snapshot(path);
+void require_intact(const SnapshotInfo& info, const std::string& path) {
   for (const PartInfo& part : info.parts) {
     if (part.intact) continue;
     throw Error(ExitCode::kBadFile,
                 fmt::format("{} is damaged: the checksum of its part '{}' is wrong", path, part.name),
                 "memsnap info lists its parts; take the snapshot again, or fetch the file again");
+  }
+}
+
+Snapshot load_checked(const std::string& path, Parts wanted) {
+  const SnapshotInfo info = inspect_snapshot(path);
+  require_intact(info, path);
+  if (info.header.kind == SnapshotKind::kAllocations && (wanted & kPartTypes) != 0) {
+    throw Error(ExitCode::kUsage, fmt::format("{} has allocations only: there are no objects in it", path),
+                "summary, tree, table, stats and diff show allocations; memsnap snapshot takes objects");
   }
   return load_snapshot(path, wanted);
 }

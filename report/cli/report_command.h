@@ -23,8 +23,12 @@ std::string input_file(const Invocation& invocation);
 std::string input_file(const std::vector<std::string>& arguments);
 std::string directory_of_snapshots();
 
-// The parts of a file that a report needs; every checksum of the file is compared first. Throws Error kBadFile.
+// The parts of a file that a report needs; every checksum of the file is compared first. Throws Error kBadFile;
+// kUsage when objects are wanted of a file that has allocations only.
 Snapshot load_checked(const std::string& path, Parts wanted);
+
+// Throws Error kBadFile for a part whose checksum is wrong.
+void require_intact(const SnapshotInfo& info, const std::string& path);
 
 SummarySort summary_sort(const std::string& word);
 

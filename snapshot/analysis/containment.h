@@ -13,6 +13,8 @@ struct TreeNode {
   std::string label;               // raw: ".CACHE", "['key']", "[3]", "[*]", "local rows", "module shop.cart", "types"
   std::string type;                // "shop.cart.Entry", empty for a group that is not an object
   std::string note;                // what it is, when known: "checkout() shop/cart.py"; empty for folds
+  std::string file;                // of a call: where it was
+  std::uint32_t line = 0;          // of a call
   std::uint64_t count = 0;         // objects this line stands for
   std::uint64_t size = 0;          // their own bytes, with those of links not shown (an instance's __dict__)
   std::uint64_t retained = 0;      // bytes of all they dominate, their own too

@@ -76,7 +76,8 @@ class NativeSearch {
   NativeBlocks run(const MallocHeaps& heaps) {
     scan_objects();
     add_rests(heaps);
-    for (std::size_t next = 0; next < queue_.size(); ++next) scan_block(queue_[next]);
+    std::size_t next = 0;
+    while (next < queue_.size()) scan_block(queue_[next++]);  // it grows meanwhile
     return result();
   }
 

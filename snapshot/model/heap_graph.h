@@ -107,6 +107,10 @@ struct HeapGraph {
   std::vector<NodeIndex> hash_node;
   std::vector<std::uint32_t> text_hash;
 
+  // Where each object's block was allocated: 1 + row of the allocation profile beside it, 0: not known. Empty: the
+  // process was not tracked.
+  std::vector<std::uint32_t> site;
+
   // Filled by analysis, kept in the file; empty before.
   std::vector<NodeIndex> dominator;     // immediate dominator; kNoNode: dominated only by the virtual root
   std::vector<std::uint64_t> retained;  // bytes of all nodes it dominates, its own too

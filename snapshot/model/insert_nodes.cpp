@@ -114,6 +114,7 @@ bool insert_nodes(HeapGraph& graph, const NewNodes& nodes, std::vector<Root>& mo
   spread(graph.type, places, [&](std::size_t) { return nodes.type; });
   spread(graph.size, places, [&](std::size_t i) { return nodes.size[i]; });
   spread(graph.flags, places, [&](std::size_t) { return nodes.flags; });
+  if (!graph.site.empty()) spread(graph.site, places, [](std::size_t) { return 0u; });
   const auto move = [&](NodeIndex& node) {
     if (node < places.old_node.size()) node = places.old_node[node];
   };

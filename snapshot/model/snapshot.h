@@ -7,12 +7,14 @@
 #include <string_view>
 #include <vector>
 
+#include "snapshot/model/allocation_profile.h"
 #include "snapshot/model/heap_graph.h"
 #include "snapshot/model/thread_stacks.h"
 
 namespace memsnap {
 
-enum class SnapshotKind : std::uint8_t { kHeap = 0, kTypes = 1 };
+// kAllocations: an allocation profile and no objects.
+enum class SnapshotKind : std::uint8_t { kHeap = 0, kTypes = 1, kAllocations = 2 };
 enum class StringsPolicy : std::uint8_t { kNone = 0, kNames = 1, kPrefix = 2, kHash = 3 };
 
 // Who was looked at. Every text here came from the target: escape before printing.
@@ -143,6 +145,7 @@ struct Snapshot {
   SnapshotHeader header;
   HeapGraph graph;  // kTypes: only `types` and `strings` are filled
   std::optional<ThreadStacks> threads;
+  std::optional<AllocationProfile> profile;  // the process was tracked
 };
 
 }  // namespace memsnap

@@ -35,7 +35,7 @@ class ContainerWriter {
   ContainerWriter(const ContainerWriter&) = delete;
   ContainerWriter& operator=(const ContainerWriter&) = delete;
 
-  void begin_part(std::uint32_t id);
+  void begin_part(std::uint32_t id, std::uint32_t flags = 0);
   void block(std::span<const std::uint8_t> raw);  // at most kMaxBlockBytes
   void bytes(std::span<const std::uint8_t> raw);  // any length, cut into blocks
   void end_part(std::uint64_t items);

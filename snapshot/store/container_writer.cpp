@@ -30,7 +30,9 @@ ContainerWriter::ContainerWriter(const std::filesystem::path& path, bool force, 
 
 ContainerWriter::~ContainerWriter() = default;
 
-void ContainerWriter::begin_part(std::uint32_t id) { parts_.push_back({.id = id, .offset = file_.size()}); }
+void ContainerWriter::begin_part(std::uint32_t id, std::uint32_t flags) {
+  parts_.push_back({.id = id, .flags = flags, .offset = file_.size()});
+}
 
 void ContainerWriter::block(std::span<const std::uint8_t> raw) {
   Compressor& zstd = *compressor_;

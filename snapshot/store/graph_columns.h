@@ -15,6 +15,7 @@ void write_addresses(ContainerWriter& out, const HeapGraph& graph);
 void write_edges(ContainerWriter& out, const HeapGraph& graph);       // number, labels, targets
 void write_dominators(ContainerWriter& out, const HeapGraph& graph);  // dominator, retained
 void write_texts(ContainerWriter& out, const HeapGraph& graph);       // kept texts, hashes
+void write_sites(ContainerWriter& out, const HeapGraph& graph);
 
 void read_types(ContainerReader& in, HeapGraph& graph, bool with_strings);
 void read_strings(ContainerReader& in, HeapGraph& graph);
@@ -24,5 +25,6 @@ void read_addresses(ContainerReader& in, HeapGraph& graph);
 void read_edges(ContainerReader& in, HeapGraph& graph);
 void read_dominators(ContainerReader& in, HeapGraph& graph);
 void read_texts(ContainerReader& in, HeapGraph& graph);
+void read_sites(ContainerReader& in, HeapGraph& graph);
 
 }  // namespace memsnap

@@ -7,6 +7,7 @@
 #include "snapshot/store/graph_columns.h"
 #include "snapshot/store/parts.h"
 #include "snapshot/store/predictors.h"
+#include "snapshot/store/profile_parts.h"
 #include "snapshot/store/value_stream.h"
 
 namespace memsnap {
@@ -279,6 +280,21 @@ void read_texts(ContainerReader& in, HeapGraph& graph) {
     graph.text_hash.push_back(static_cast<std::uint32_t>(hash));
     return hash <= kMost32;
   });
+}
+
+void read_sites(ContainerReader& in, HeapGraph& graph) {
+  ValueReader sites(in, node_part(in, kPartIdSite, graph));
+  const PartEntry* const rows = in.find(kPartIdProfileRows);
+  const std::uint64_t most = rows == nullptr ? 0 : rows->items / kProfileRowValues;
+  LastOfType last(graph.types.size());
+  graph.site = reserved<std::uint32_t>(graph.node_count());
+  for (const TypeId type : graph.type) {
+    const std::uint64_t site = moved(last.predict(type), sites.get());
+    if (site > most) sites.throw_damaged();
+    last.learn(type, site);
+    graph.site.push_back(static_cast<std::uint32_t>(site));
+  }
+  sites.finish();
 }
 
 }  // namespace memsnap

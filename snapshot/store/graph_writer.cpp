@@ -183,4 +183,14 @@ void write_texts(ContainerWriter& out, const HeapGraph& graph) {
   hashes.finish();
 }
 
+void write_sites(ContainerWriter& out, const HeapGraph& graph) {
+  ValueWriter sites(out, kPartIdSite);
+  LastOfType last(graph.types.size());
+  for (std::size_t i = 0; i < graph.site.size(); ++i) {
+    sites.put(zigzag(difference(graph.site[i], last.predict(graph.type[i]))));
+    last.learn(graph.type[i], graph.site[i]);
+  }
+  sites.finish();
+}
+
 }  // namespace memsnap

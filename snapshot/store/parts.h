@@ -26,6 +26,14 @@ enum PartId : std::uint32_t {
   kPartIdThreads = 18,
   kPartIdThreadTexts = 19,
   kPartIdTypeNative = 20,
+  kPartIdProfile = 21,
+  kPartIdProfileTexts = 22,
+  kPartIdProfileFrames = 23,
+  kPartIdProfileCalls = 24,
+  kPartIdProfileRows = 25,
+  kPartIdProfileSlices = 26,
+  kPartIdProfileChanges = 27,
+  kPartIdSite = 28,
 };
 
 }  // namespace memsnap

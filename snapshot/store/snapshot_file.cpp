@@ -11,6 +11,7 @@
 #include "snapshot/store/graph_columns.h"
 #include "snapshot/store/header_json.h"
 #include "snapshot/store/parts.h"
+#include "snapshot/store/profile_parts.h"
 #include "snapshot/store/thread_parts.h"
 
 namespace memsnap {
@@ -18,10 +19,35 @@ namespace {
 
 constexpr std::uint64_t kMaxHeader = 16u << 20;
 
-constexpr std::array<std::string_view, 21> kPartNames{
-    "",          "header",   "type names", "types",     "roots",   "string lengths", "string bytes",
-    "type",      "size",     "flags",      "address",   "degree",  "label",          "target",
-    "dominator", "retained", "text",       "text hash", "threads", "thread texts",   "type native"};
+constexpr std::array<std::string_view, 29> kPartNames{"",
+                                                      "header",
+                                                      "type names",
+                                                      "types",
+                                                      "roots",
+                                                      "string lengths",
+                                                      "string bytes",
+                                                      "type",
+                                                      "size",
+                                                      "flags",
+                                                      "address",
+                                                      "degree",
+                                                      "label",
+                                                      "target",
+                                                      "dominator",
+                                                      "retained",
+                                                      "text",
+                                                      "text hash",
+                                                      "threads",
+                                                      "thread texts",
+                                                      "type native",
+                                                      "profile",
+                                                      "profile texts",
+                                                      "profile frames",
+                                                      "profile calls",
+                                                      "profile rows",
+                                                      "profile slices",
+                                                      "profile changes",
+                                                      "allocation site"};
 
 SnapshotHeader read_header(ContainerReader& in) {
   for (const PartEntry& part : in.parts()) {
@@ -41,7 +67,7 @@ SnapshotHeader read_header(ContainerReader& in) {
 // Parts that others are told by.
 Parts with_dependencies(Parts wanted) {
   if ((wanted & kPartDominators) != 0) wanted |= kPartEdges;
-  if ((wanted & (kPartEdges | kPartAddresses | kPartRoots | kPartTexts)) != 0) wanted |= kPartNodes;
+  if ((wanted & (kPartEdges | kPartAddresses | kPartRoots | kPartTexts | kPartSites)) != 0) wanted |= kPartNodes;
   if ((wanted & kPartNodes) != 0) wanted |= kPartTypes;
   if ((wanted & (kPartEdges | kPartRoots | kPartTexts)) != 0) wanted |= kPartStrings;  // labels and roots name strings
   return wanted;
@@ -59,7 +85,8 @@ void read_graph(ContainerReader& in, Parts wanted, HeapGraph& graph) {
   for (const Step& step :
        {Step{kPartNodes, kPartIdType, read_nodes}, Step{kPartRoots, kPartIdRoots, read_roots},
         Step{kPartAddresses, kPartIdAddress, read_addresses}, Step{kPartEdges, kPartIdDegree, read_edges},
-        Step{kPartDominators, kPartIdDominator, read_dominators}, Step{kPartTexts, kPartIdText, read_texts}}) {
+        Step{kPartDominators, kPartIdDominator, read_dominators}, Step{kPartTexts, kPartIdText, read_texts},
+        Step{kPartSites, kPartIdSite, read_sites}}) {
     if ((wanted & step.part) != 0 && in.find(step.id) != nullptr) step.read(in, graph);
   }
 }
@@ -70,10 +97,17 @@ void check_columns(const HeapGraph& graph) {
   bool fits = graph.address.size() == nodes && graph.size.size() == nodes && graph.flags.size() == nodes &&
               graph.edge_begin.size() == nodes + (nodes != 0 || !graph.edge_begin.empty() ? 1 : 0) &&
               graph.edge_label.size() == graph.edge_count() && graph.text.size() == graph.text_node.size() &&
-              graph.text_hash.size() == graph.hash_node.size() &&
+              graph.text_hash.size() == graph.hash_node.size() && (graph.site.empty() || graph.site.size() == nodes) &&
               (!analysed || (graph.dominator.size() == nodes && graph.retained.size() == nodes));
   for (const TypeId type : graph.type) fits &= type < graph.types.size();
   if (!fits) throw std::invalid_argument("the graph's columns do not fit together");
+}
+
+void check_profile(const Snapshot& snapshot) {
+  const std::uint64_t rows = snapshot.profile ? snapshot.profile->row_count() : 0;
+  bool fits = !snapshot.profile || is_consistent(*snapshot.profile);
+  for (const std::uint32_t site : snapshot.graph.site) fits &= site <= rows;
+  if (!fits) throw std::invalid_argument("the allocation profile does not fit together");
 }
 
 }  // namespace
@@ -85,13 +119,15 @@ std::string part_name(std::uint32_t id) {
 std::uint64_t save_snapshot(const Snapshot& snapshot, const std::filesystem::path& path, const SaveOptions& options) {
   const HeapGraph& graph = snapshot.graph;
   check_columns(graph);
+  check_profile(snapshot);
   ContainerWriter out(path, options.force, options.level);
   const std::string header = header_to_json(snapshot.header);
   out.begin_part(kPartIdHeader);
   out.bytes({reinterpret_cast<const std::uint8_t*>(header.data()), header.size()});
   out.end_part(1);
-  write_types(out, graph);
-  write_strings(out, graph.strings);
+  const bool objects = snapshot.header.kind != SnapshotKind::kAllocations;
+  if (objects) write_types(out, graph);
+  if (objects) write_strings(out, graph.strings);
   if (snapshot.header.kind == SnapshotKind::kHeap && !graph.edge_begin.empty()) {
     write_roots(out, graph);
     write_nodes(out, graph);
@@ -99,8 +135,11 @@ std::uint64_t save_snapshot(const Snapshot& snapshot, const std::filesystem::pat
     write_edges(out, graph);
     if (!graph.dominator.empty()) write_dominators(out, graph);
     write_texts(out, graph);
+    if (!graph.site.empty()) write_sites(out, graph);
   }
   if (snapshot.threads) write_threads(out, *snapshot.threads);
+  // A memsnap that does not know profiles can do nothing with a file that has nothing else.
+  if (snapshot.profile) write_profile(out, *snapshot.profile, snapshot.header.kind == SnapshotKind::kAllocations);
   return out.finish();
 }
 
@@ -109,8 +148,11 @@ Snapshot load_snapshot(const std::filesystem::path& path, Parts wanted) {
   try {
     Snapshot snapshot;
     snapshot.header = read_header(in);
-    read_graph(in, with_dependencies(wanted), snapshot.graph);
+    if (snapshot.header.kind != SnapshotKind::kAllocations) {
+      read_graph(in, with_dependencies(wanted), snapshot.graph);
+    }
     if ((wanted & kPartThreads) != 0 && in.find(kPartIdThreads) != nullptr) snapshot.threads = read_threads(in);
+    if ((wanted & kPartProfile) != 0 && in.find(kPartIdProfile) != nullptr) snapshot.profile = read_profile(in);
     return snapshot;
   } catch (const std::bad_alloc&) {
     throw Error(ExitCode::kBadFile, fmt::format("{} needs more memory than there is", path.string()),

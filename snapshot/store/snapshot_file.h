@@ -20,9 +20,11 @@ inline constexpr Parts kPartRoots = 1u << 5;       // roots
 inline constexpr Parts kPartTexts = 1u << 6;       // text_node, text, hash_node, text_hash
 inline constexpr Parts kPartDominators = 1u << 7;  // dominator, retained
 inline constexpr Parts kPartThreads = 1u << 8;     // threads, when the file has them
+inline constexpr Parts kPartProfile = 1u << 9;     // profile, when the file has it
+inline constexpr Parts kPartSites = 1u << 10;      // site, when the file has it
 inline constexpr Parts kPartsTree =
     kPartTypes | kPartNodes | kPartEdges | kPartStrings | kPartRoots | kPartTexts | kPartDominators;
-inline constexpr Parts kPartsAll = kPartsTree | kPartAddresses | kPartThreads;
+inline constexpr Parts kPartsAll = kPartsTree | kPartAddresses | kPartThreads | kPartProfile | kPartSites;
 
 // Throws Error kBadFile, saying which: not a memsnap file, cut short, damaged (and where), from a newer memsnap.
 // Columns the file does not have (a snapshot of kind `types`) stay empty.

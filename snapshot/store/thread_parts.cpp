@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "snapshot/store/container_layout.h"
 #include "snapshot/store/parts.h"
+#include "snapshot/store/text_list.h"
 #include "snapshot/store/value_stream.h"
 
 namespace memsnap {
 namespace {
 
-constexpr std::uint64_t kMostTexts = 256u << 20;  // bytes
 constexpr std::uint64_t kMostTid = 0x7fffffff;
 constexpr std::uint64_t kMostMilliseconds = std::uint64_t{1} << 50;
 constexpr std::uint64_t kMostFlags = 0xff;
@@ -22,37 +21,6 @@ constexpr std::uint64_t kAllWait = 4;
 std::uint64_t milliseconds(double seconds) {
   if (!(seconds >= 0)) return 0;
   return std::min(static_cast<std::uint64_t>(std::llround(std::min(seconds, 1e12) * 1000)), kMostMilliseconds - 1) + 1;
-}
-
-void write_texts(ContainerWriter& out, const StringTable& strings) {
-  LittleEndian texts;
-  for (StringId id = 0; id < strings.size(); ++id) {
-    const std::string_view text = strings.text(id);
-    texts.put32(static_cast<std::uint32_t>(text.size()));
-    texts.bytes.insert(texts.bytes.end(), text.begin(), text.end());
-  }
-  out.begin_part(kPartIdThreadTexts);
-  out.bytes(texts.bytes);
-  out.end_part(strings.size());
-}
-
-StringTable read_texts(ContainerReader& in) {
-  const PartEntry* const part = in.find(kPartIdThreadTexts);
-  if (part == nullptr) in.throw_damaged("part \"thread texts\" is missing");
-  const auto bytes = in.read_bytes(*part, kMostTexts);
-  StringTable strings;
-  std::size_t at = 0;
-  for (std::uint64_t i = 0; i < part->items; ++i) {
-    if (bytes.size() - at < 4) in.throw_damaged(part->id);
-    std::uint32_t size = 0;
-    for (unsigned byte = 0; byte < 4; ++byte) size |= std::uint32_t{bytes[at++]} << 8 * byte;
-    if (bytes.size() - at < size) in.throw_damaged(part->id);
-    // Each text once, the empty one first: so the ids are those that were written.
-    if (strings.add({reinterpret_cast<const char*>(bytes.data()) + at, size}) != i) in.throw_damaged(part->id);
-    at += size;
-  }
-  if (at != bytes.size()) in.throw_damaged(part->id);
-  return strings;
 }
 
 ThreadStack read_thread(ValueReader& values, std::uint64_t last_text) {
@@ -72,7 +40,7 @@ ThreadStack read_thread(ValueReader& values, std::uint64_t last_text) {
 }  // namespace
 
 void write_threads(ContainerWriter& out, const ThreadStacks& stacks) {
-  write_texts(out, stacks.strings);
+  write_text_list(out, kPartIdThreadTexts, stacks.strings);
   ValueWriter values(out, kPartIdThreads);
   values.put(static_cast<std::uint64_t>(stacks.gil_held));
   values.put(static_cast<std::uint64_t>(stacks.gil_holder));
@@ -111,7 +79,7 @@ void write_threads(ContainerWriter& out, const ThreadStacks& stacks) {
 
 ThreadStacks read_threads(ContainerReader& in) {
   ThreadStacks stacks;
-  stacks.strings = read_texts(in);
+  stacks.strings = read_text_list(in, kPartIdThreadTexts);
   const std::uint64_t last_text = stacks.strings.size() - 1;
   ValueReader values(in, *in.find(kPartIdThreads));
   constexpr auto kMostTristate = static_cast<std::uint64_t>(Tristate::kUnknown);

@@ -9,9 +9,9 @@ constexpr std::size_t kCountBytes = 4;
 
 }  // namespace
 
-ValueWriter::ValueWriter(ContainerWriter& out, std::uint32_t part)
+ValueWriter::ValueWriter(ContainerWriter& out, std::uint32_t part, std::uint32_t flags)
     : out_(out), tokens_(kBlockValues), bits_(kBlockValues * 8 + 16) {
-  out_.begin_part(part);
+  out_.begin_part(part, flags);
 }
 
 void ValueWriter::flush() {

@@ -23,7 +23,7 @@ constexpr std::int64_t unzigzag(std::uint64_t value) {
 
 class ValueWriter {
  public:
-  ValueWriter(ContainerWriter& out, std::uint32_t part);
+  ValueWriter(ContainerWriter& out, std::uint32_t part, std::uint32_t flags = 0);
 
   void put(std::uint64_t value) {
     if (count_ == kBlockValues) flush();

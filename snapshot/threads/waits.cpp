@@ -52,7 +52,7 @@ std::string link_text(const std::string& path) {
 }
 
 std::string call_text(pid_t pid, const SystemCall& call) {
-  const std::string name = system_call_name(call.number);
+  std::string name = system_call_name(call.number);
   if (takes_descriptor(call.number)) {
     const auto descriptor = static_cast<std::int32_t>(call.arguments[0]);
     const std::string target = link_text(fmt::format("/proc/{}/fd/{}", pid, descriptor));

@@ -133,7 +133,7 @@ def walk(name, program, millions, turns=3):
             children.append(child)
             walks.append(answer["walk_cpu_ms"] / 1000 + child)
             snapshots.append(processor + child)
-            attaches.append(memsnap_with_cost("attach", target.pid, "--no-save", "--json", "--max-pause", "5s")[1] + child)
+            attaches.append(memsnap_with_cost("attach", target.pid, "--no-save", "--no-inject", "--json", "--max-pause", "5s")[1] + child)
         objects = answer["objects"]
         rates = [objects / 1e6 / statistics.median(seconds) for seconds in (children, walks, snapshots)]
         print("| %s | %.2f | %.2f | %.2f | %.1f | %.1f | %.1f | %.2f | %.0f | %.2f |" % (

@@ -119,7 +119,7 @@ class Planted(harness.LiveTest):
             self.check_harmless(without_colours(seen), command)
 
     def test_attach_and_doctor_are_harmless(self):
-        for command in (["attach", self.pid, "--no-save"], ["doctor", self.pid], ["snapshot", self.pid, "--dry-run"]):
+        for command in (["attach", self.pid, "--no-save", "--for", "300ms"], ["doctor", self.pid], ["snapshot", self.pid, "--dry-run"]):
             for option in ([], ["--json"]):
                 result = memsnap(*command, *option)
                 self.assertEqual(0, result.status, str(result))
@@ -238,7 +238,7 @@ class Files(harness.LiveTest):
         self.assertEqual((0o700, 0o600), (first.parent.stat().st_mode & 0o777, first.stat().st_mode & 0o777))
         os.utime(first, (1, 1))
         time.sleep(1.1)
-        attached = memsnap("attach", self.pid, env=self.environment)
+        attached = memsnap("attach", self.pid, "--for", "300ms", env=self.environment)
         self.assertEqual(0, attached.status, str(attached))
         newest = re.search(r"(?m)^saved (\S+)", attached.out).group(1)
         self.assertEqual(newest, memsnap("info", "--json", env=self.environment).json()["file"])
@@ -246,7 +246,7 @@ class Files(harness.LiveTest):
             self.assertEqual(0, memsnap(command, env=self.environment).status)
 
     def test_nothing_is_written_without_being_asked(self):
-        done = memsnap("attach", self.pid, "--no-save", env=self.environment)
+        done = memsnap("attach", self.pid, "--no-save", "--for", "300ms", env=self.environment)
         self.assertEqual(0, done.status, str(done))
         self.assertIn("not saved", done.out)
         done = memsnap("snapshot", self.pid, "--dry-run", env=self.environment)
@@ -314,17 +314,6 @@ class Streams(harness.LiveTest):
             logged = memsnap("snapshot", target.pid, "--log-format", "json", "-vv", "-o", self.file_name())
             for line in logged.err.splitlines():
                 self.assertLessEqual({"ts", "level", "event", "msg", "pid"}, set(json.loads(line)))
-
-    def test_tracking_is_answered_honestly(self):
-        with Target(WAIT) as target:
-            before = fingerprint(target.pid)
-            refused = memsnap("attach", target.pid, "--require-tracking")
-            self.assertEqual(GAVE_UP, refused.status, str(refused))
-            self.assertIn("not built yet", refused.err)
-            self.assertEqual([], differences(before, fingerprint(target.pid)))
-            self.assertIn("not built yet", memsnap("attach", target.pid, "--for", "5s", "--no-save").err)
-            for quiet in (["--for", "0"], ["--no-inject"]):
-                self.assertNotIn("not built yet", memsnap("attach", target.pid, "--no-save", *quiet).err)
 
     def test_progress_is_drawn_on_a_terminal_only(self):
         with Target("big.py", 8000000) as target:

@@ -10,7 +10,7 @@ import unittest
 import harness
 from harness import MEMSNAP, memsnap
 
-COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "summary", "tree", "stats", "roots", "objects", "inspect", "diff",
+COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "detach", "live", "summary", "tree", "table", "stats", "roots", "objects", "inspect", "diff",
             "growth", "threads", "info", "help")
 USAGE, CANNOT_WRITE, BAD_FILE = 2, 9, 10
 
@@ -83,7 +83,12 @@ class Usage(unittest.TestCase):
         self.check(["snapshot", "--name", "(["], "--name is")
         self.check(["snapshot", "--name", "x", "--each", "--largest"], "exclude each other")
         self.check(["summary", "4242"], "./4242")
-        self.check(["attach", "1", "--require-tracking"], "not built yet", status=7)
+        self.check(["attach", "1", "--require-tracking", "--no-inject"], "--require-tracking")
+        self.check(["attach", "1", "--sample", "0"], "--sample")
+        self.check(["attach", "1", "--allocators", "heap"], "--allocators")
+        self.check(["attach", "1", "--depth", "0"], "--depth")
+        self.check(["live", "1"], "--once")
+        self.check(["detach"], "--all")
 
     def test_words_of_the_user_are_escaped_too(self):
         self.check(["\x1b[31m"], r"unknown command '\\x1b\[31m'")

@@ -16,9 +16,9 @@ class Demo(unittest.TestCase):
 
         print(done.stdout)
         self.assertEqual(0, done.returncode)
-        for expected in ("shop.cart.Session", "shop.catalog.Article", "RSS", "module shop.cart", ".CACHE"):
+        for expected in ("shop.cart.Session", "shop.catalog.Article", "RSS", "module shop.cart", ".CACHE", "nothing left behind", "shop/cart.py"):
             self.assertIn(expected, done.stdout)
-        pid = int(re.search(r"attach (\d+) --no-save", done.stdout).group(1))
+        pid = int(re.search(r"attach (\d+) --for", done.stdout).group(1))
         self.assertFalse(pathlib.Path(f"/proc/{pid}").exists())
 
 

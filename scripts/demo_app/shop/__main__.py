@@ -10,8 +10,9 @@ from shop import cart, catalog, search
 def serve():
     visitor = len(cart.CACHE)
     while not select.select([sys.stdin], [], [], 0.05)[0]:
-        cart.visit(visitor)
-        visitor += 1
+        for _ in range(20):
+            cart.visit(visitor)
+            visitor += 1
 
 
 def refresh_prices(stop):

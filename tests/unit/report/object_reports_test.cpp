@@ -3,15 +3,19 @@
 #include <cctype>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "report/inspect_report.h"
 #include "report/object_value.h"
 #include "report/objects_report.h"
 #include "report/paths_dot.h"
+#include "report/paths_report.h"
 #include "report/renderer.h"
 #include "snapshot/analysis/reachability.h"
 #include "snapshot/analysis/retained.h"
 #include "tests/unit/analysis/fake_graph.h"
+#include "tests/unit/model/fake_profile.h"
 #include "tests/unit/report/golden.h"
 #include "tests/unit/report/planted.h"
 
@@ -94,6 +98,35 @@ TEST(ObjectReports, PlantedTextIsHarmlessInInspect) {
   for (const std::string& output : {text, json}) expect_harmless(output);
   expect_golden("planted_inspect.txt", text);
   expect_golden("planted_inspect.json", json);
+}
+
+TEST(ObjectReports, SayWhereAnObjectWasAllocated) {
+  PlantedObjects planted = planted_objects();
+  FakeProfile made;
+  const std::uint32_t thread = made.thread(7, kRed);
+  std::vector<FrameIndex> frames;
+  for (const std::string_view text : {kLines, kC1, kNotUtf8, kBidi, kLink, std::string_view("innermost")}) {
+    frames.push_back(made.frame(text, text, 3));
+  }
+  made.row(made.stack(frames), {1, 64}, {1, 64}, {}, 0, thread);
+  planted.snapshot.profile = std::move(made.profile);
+  planted.snapshot.graph.site.assign(planted.snapshot.graph.node_count(), 0);
+  planted.snapshot.graph.site[planted.entry] = 1;
+  const auto paths = find_paths(planted.snapshot.graph, planted.entry, {});
+  Inspection inspection;
+  inspection.node = planted.entry;
+
+  const std::string text = as_text(make_paths(planted.snapshot, planted.entry, paths)) +
+                           as_text(make_inspection(planted.snapshot, inspection));
+  const std::string json = as_json(make_paths(planted.snapshot, planted.entry, paths)) +
+                           as_json(make_inspection(planted.snapshot, inspection));
+
+  for (const std::string& output : {text, json}) expect_harmless(output);
+  expect_golden("planted_allocated.txt", text);
+  expect_golden("planted_allocated.json", json);
+  planted.snapshot.graph.site[planted.entry] = 0;
+  EXPECT_EQ(as_text(make_paths(planted.snapshot, planted.entry, paths)).find("allocated"), std::string::npos);
+  EXPECT_NE(as_json(make_paths(planted.snapshot, planted.entry, paths)).find("\"allocated\":null"), std::string::npos);
 }
 
 // One line at a time, as paths_as_dot() writes it: strings end at the first quote that no backslash precedes.

@@ -26,6 +26,7 @@
 #include "snapshot/store/crc32c.h"
 #include "snapshot/store/parts.h"
 #include "tests/unit/analysis/fake_graph.h"
+#include "tests/unit/model/fake_profile.h"
 
 namespace memsnap {
 namespace {
@@ -144,6 +145,10 @@ Snapshot random_snapshot(std::uint32_t seed, NodeIndex nodes) {
   }
   analyze(snapshot.graph);
   snapshot.threads = random_threads(seed);
+  snapshot.profile = random_profile(seed, 1 + nodes % 40);
+  for (NodeIndex i = 0; i < nodes; ++i) {
+    snapshot.graph.site.push_back(below(static_cast<std::uint32_t>(snapshot.profile->row_count() + 1)));
+  }
   return snapshot;
 }
 
@@ -343,7 +348,8 @@ Bytes forge(Bytes file, const std::function<void(PartEntry&, Bytes&)>& change) {
 TEST_F(SnapshotFile, WithForgedCountsIsRefused) {
   save_snapshot(random_snapshot(5, 300), path());
   const Bytes good = read();
-  for (std::uint32_t id = kPartIdTypeNames; id <= kPartIdTextHash; ++id) {
+  for (std::uint32_t id = kPartIdTypeNames; id <= kPartIdSite; ++id) {
+    if (id > kPartIdTextHash && id < kPartIdProfileFrames) continue;   // not columns
     if (id == kPartIdTypeNames || id == kPartIdStringBytes) continue;  // their counts are for information
     for (const std::uint64_t items : {std::uint64_t{1}, std::uint64_t{299}, std::uint64_t{301}, std::uint64_t{50'000},
                                       ~std::uint64_t{0}, std::uint64_t{0xffffffff}}) {
@@ -411,6 +417,46 @@ TEST_F(SnapshotFile, KeepsWhatThreadsDid) {
   }
 }
 
+TEST_F(SnapshotFile, KeepsTheAllocations) {
+  for (std::uint32_t seed = 0; seed < 30; ++seed) {
+    const Snapshot snapshot = random_snapshot(seed, 1 + seed);
+    save_snapshot(snapshot, path(), {.force = true});
+
+    const Snapshot loaded = load_snapshot(path(), kPartProfile | kPartSites);
+
+    ASSERT_TRUE(loaded.profile.has_value());
+    EXPECT_TRUE(same_profile(*snapshot.profile, *loaded.profile)) << seed;
+    EXPECT_EQ(loaded.graph.site, snapshot.graph.site);
+    EXPECT_FALSE(load_snapshot(path(), kPartsTree).profile.has_value());
+  }
+}
+
+TEST_F(SnapshotFile, OfAllocationsAloneIsRefusedByReadersThatDoNotKnowThem) {
+  Snapshot snapshot;
+  snapshot.header.kind = SnapshotKind::kAllocations;
+  snapshot.profile = random_profile(5, 30);
+  save_snapshot(snapshot, path());
+  const auto flags_of_profile = [&] { return ContainerReader(path()).find(kPartIdProfile)->flags; };
+  EXPECT_EQ(flags_of_profile(), kPartRequired);
+
+  const Snapshot loaded = load_snapshot(path(), kPartsAll);
+
+  EXPECT_EQ(loaded.header.kind, SnapshotKind::kAllocations);
+  EXPECT_TRUE(same_profile(*snapshot.profile, *loaded.profile));
+  save_snapshot(random_snapshot(4, 10), path(), {.force = true});
+  EXPECT_EQ(flags_of_profile(), 0u);
+}
+
+TEST_F(SnapshotFile, SitesWithoutTheirRowsAreNotWritten) {
+  Snapshot snapshot = random_snapshot(3, 20);
+  snapshot.graph.site[7] = 1000;
+  EXPECT_THROW(save_snapshot(snapshot, path()), std::invalid_argument);
+  snapshot.graph.site.clear();
+  snapshot.profile->row_call[0] = 100'000;
+  EXPECT_THROW(save_snapshot(snapshot, path()), std::invalid_argument);
+  EXPECT_EQ(files(), 0u);
+}
+
 TEST_F(SnapshotFile, WithoutThreadsIsWhole) {
   Snapshot snapshot = random_snapshot(3, 20);
   snapshot.threads.reset();
@@ -451,6 +497,8 @@ TEST_F(SnapshotFile, WithForgedContentIsRefusedOrSafe) {
     }
     expect_safe(loaded.graph);
     if (loaded.threads) expect_safe(*loaded.threads);
+    ASSERT_TRUE(!loaded.profile || is_consistent(*loaded.profile));
+    for (const std::uint32_t site : loaded.graph.site) ASSERT_LE(site, loaded.profile->row_count());
     ASSERT_FALSE(HasFatalFailure()) << "round " << round;
     build_containment(loaded.graph, {.depth = 0, .min_percent = 0, .max_children = 0});
     analyze(loaded.graph);

@@ -1,0 +1,105 @@
+#include "inject/agent/recorder.h"
+
+#include "inject/agent/sampler.h"
+#include "inject/agent/stack_trie.h"
+#include "inject/agent/stack_walk.h"
+
+namespace memsnap::agent {
+
+constinit std::uint8_t filter[kFilterSize]{};  // NOLINT(modernize-avoid-c-arrays): no library here
+
+namespace {
+
+constexpr std::uint64_t kWhole = 256;  // of AgentCounts: one block
+
+void count_in_filter(std::uint64_t address, int step) {
+  std::uint8_t& entry = filter_of(address);
+  std::uint8_t old = __atomic_load_n(&entry, __ATOMIC_RELAXED);
+  while (old != 255 && (step > 0 || old != 0) &&
+         !__atomic_compare_exchange_n(&entry, &old, static_cast<std::uint8_t>(old + step), false, __ATOMIC_RELAXED,
+                                      __ATOMIC_RELAXED)) {
+  }
+}
+
+[[gnu::always_inline]] inline std::uint32_t site_of(ThreadCache& self, Allocator allocator) {
+  const std::uint32_t node = stack_node(self);
+  const std::uint32_t key = node << 4 | static_cast<std::uint32_t>(allocator);
+  static_assert(kMostSites << 4 != 0 && static_cast<std::uint32_t>(Allocator::kCount) <= 16);
+  ThreadCache::KnownSite& known = self.known_sites[(node ^ key << 5) % kKnownSites];
+  if (known.key == key) [[likely]]
+    return known.site;
+  const std::uint32_t site = node == 0 ? 0 : node_of(node, kNodeAllocator, static_cast<std::uint64_t>(allocator));
+  if (site != 0) known = {.key = key, .site = site};
+  return site;
+}
+
+void count(ThreadCache& self, std::uint32_t site, std::uint64_t address, const Weight& weight) {
+  AgentCounts& counts = tables.counts[site];
+  counts.count += weight.count;
+  counts.bytes += weight.bytes;
+  counts.samples += 1;
+  self.last_block = address;
+}
+
+}  // namespace
+
+void record(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator) {
+  constexpr std::uint64_t kBetweenChecks = 1024;
+  if (self.record->allocations % kBetweenChecks == 0) [[unlikely]]
+    check_lease();
+  self.last_block = 0;
+  const std::uint32_t site = site_of(self, allocator);
+  if (site == 0 || !put(block, slot_word(site, size))) [[unlikely]]
+    return;
+  count(self, site, block, {.count = kWhole, .bytes = size});
+}
+
+void record_sample(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator) {
+  check_lease();
+  self.countdown = draw(self.random, tables.period);
+  const std::uint32_t site = site_of(self, allocator);
+  if (site == 0 || !put(block, slot_word(site, size))) return;
+  count_in_filter(block, 1);
+  count(self, site, block, weight_of(size, tables.period));
+}
+
+std::uint64_t take_sample(ThreadCache* self, std::uint64_t block) {
+  const std::uint64_t word = take(block);
+  if (word == 0) return 0;
+  count_in_filter(block, -1);
+  if (self != nullptr && self->last_block == block) count_temporary(*self, word);
+  return word;
+}
+
+void count_temporary(ThreadCache& self, std::uint64_t word) {
+  self.last_block = 0;
+  if (word == 0) return;
+  const std::uint64_t weight = tables.exact ? kWhole : weight_of(slot_size(word), tables.period).count;
+  tables.counts[slot_site(word)].temporary += weight;
+}
+
+void put_back(std::uint64_t block, std::uint64_t word) {
+  if (put(block, word) && !tables.exact) count_in_filter(block, 1);
+}
+
+// Every mapping begins with a page, so only the first word of each page is looked at.
+std::uint64_t unmapped(const void* mapping, std::size_t length) {
+  constexpr std::uint64_t kPage = 4096;
+  constexpr std::uint64_t kLeafSize = 1ull << kLeafShift;
+  const std::uint64_t most = tables.root_count << kLeafShift;
+  const std::uint64_t begin = address_of(mapping);
+  const std::uint64_t end = length < most && begin < most - length ? begin + length : most;
+  std::uint64_t gone = 0;
+  for (std::uint64_t page = begin & ~(kPage - 1); page < end;) {
+    if (slot_of(page) == nullptr) {
+      page = (page | (kLeafSize - 1)) + 1;
+      continue;
+    }
+    const bool may_be = tables.exact || filter_of(page) != 0;
+    if (may_be && (tables.exact ? take(page) : take_sample(nullptr, page)) != 0) ++gone;
+    page += kPage;
+  }
+  return gone;
+}
+
+}  // namespace memsnap::agent

@@ -1,0 +1,166 @@
+#include "inject/control/tracking.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <optional>
+#include <utility>
+
+#include "attach/base/error.h"
+#include "attach/memory_guard.h"
+#include "attach/stopped_process.h"
+#include "attach/tracer_thread.h"
+#include "inject/control/agent_loader.h"
+#include "inject/control/left_tracking.h"
+#include "inject/control/loaded_library.h"
+#include "inject/control/patches.h"
+
+namespace memsnap {
+
+using std::chrono::steady_clock;
+
+struct Tracking::State {
+  const ProcessId& target;
+  TrackingSetup setup;
+  Log& log;
+  LeaseClock clock{};
+  WritableMemory memory;
+  AgentImage image;
+  std::vector<MemoryLimit> limits;
+  TrackingFacts facts{};
+  std::unique_ptr<SharedTables> tables{};
+  std::uint64_t loader = 0;
+  std::uint64_t libraries_loaded = 0;
+  std::uint64_t seen_loads = 0;
+  steady_clock::time_point loading{};  // a library was seen to come, and may not be ready yet
+  bool off = false;
+  bool ended = false;
+
+  std::size_t hook_newcomers() {
+    const pid_t pid = target.pid();
+    const AgentPlace& place = facts.place;
+    const GotPlan got = plan_got(
+        pid, MemoryMap::of(pid), memory,
+        {.functions = hooks_of(image, setup.mappings), .ours_begin = place.image_begin, .ours_end = place.image_end});
+    if (got.slots.empty()) return 0;
+    TracerThread tracer;
+    return tracer.run([&] {
+      // What was found is looked at again now that all stands still: a library may be gone by now.
+      StoppedProcess stopped(target, {.wait = setup.limits.wait, .longest = setup.limits.max_pause});
+      return hook_slots(memory, got, image, place, *tables, stopped.stopped().front()).value_or(0);
+    });
+  }
+  bool write_control(bool record) const {
+    const AgentControl control{.mode = static_cast<std::uint32_t>(record ? AgentMode::kRecord : AgentMode::kOff),
+                               .depth = setup.depth,
+                               .lease_tsc = clock.after(setup.lease)};
+    return memory.write_value(facts.place.control, control);
+  }
+};
+
+Tracking::Tracking(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Tracking::~Tracking() {
+  try {
+    stop();
+  } catch (...) {  // it can no longer be stopped: the next memsnap finds the agent
+  }
+}
+
+std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const TrackingSetup& setup, Log& log) {
+  const auto began = steady_clock::now();
+  const LeaseClock clock;
+  target.require_alive();
+  const auto earlier = end_left_tracking(target, setup.limits, log);
+  WritableMemory memory(target.pid());
+  LoadPlan plan = plan_load(target, setup, memory);
+  if (setup.step) setup.step("planned");
+  TracerThread tracer;
+  LoadedAgent loaded = tracer.run([&] { return load_agent(target, setup, memory, plan, clock); });
+  std::unique_ptr<State> state(new State{.target = target,
+                                         .setup = setup,
+                                         .log = log,
+                                         .clock = clock,
+                                         .memory = std::move(memory),
+                                         .image = std::move(plan.image),
+                                         .limits = memory_limits(target.pid())});
+  state->tables = std::move(loaded.mapped.tables);
+  state->loader = plan.got.loader;
+  state->libraries_loaded = plan.got.libraries_loaded;
+  state->loading = began;
+  TrackingFacts& facts = state->facts;
+  facts.pause = loaded.pause;
+  facts.place = loaded.mapped.place;
+  facts.patches = state->tables->patches().size();
+  facts.libraries = plan.got.libraries;
+  facts.foreign = plan.got.foreign;
+  facts.allocator = plan.got.allocator;
+  facts.allocators = loaded.allocators;
+  facts.tid_offset = loaded.tid_offset;
+  if (earlier) facts.earlier = earlier->left_behind;
+  facts.took = steady_clock::now() - began;
+  return std::unique_ptr<Tracking>(new Tracking(std::move(state)));
+}
+
+const TrackingFacts& Tracking::facts() const { return state_->facts; }
+int Tracking::descriptor() const { return state_->tables->descriptor(); }
+const AgentHeader& Tracking::header() const { return state_->tables->header(); }
+
+Tracking::Health Tracking::renew_lease() {
+  State& state = *state_;
+  if (!state.target.alive()) return Health::kGone;
+  const auto room = memory_headroom(state.limits);
+  if (room && *room < last_headroom(state.limits)) state.off = true;
+  if (!state.write_control(!state.off)) return Health::kGone;
+  return state.off ? Health::kMemoryShort : Health::kGood;
+}
+
+std::size_t Tracking::poll_new_libraries(bool always) {
+  State& state = *state_;
+  // The agent counts before a library is loaded, the loader lists it before it is ready: it is looked for a while.
+  constexpr std::chrono::seconds kLoading{2};
+  const std::uint64_t loads = std::atomic_ref(state.tables->header().dlopen_calls).load(std::memory_order_acquire);
+  const std::uint64_t loaded = libraries_loaded(state.loader, state.memory);
+  const auto now = steady_clock::now();
+  if (std::exchange(state.seen_loads, loads) != loads || std::exchange(state.libraries_loaded, loaded) != loaded)
+    state.loading = now;
+  if ((now - state.loading > kLoading && !always) || !state.target.alive() ||
+      !state.memory.try_read<std::uint64_t>(state.facts.place.image_begin)) {
+    return 0;
+  }
+  std::size_t hooked = 0;
+  try {
+    hooked = state.hook_newcomers();
+  } catch (const Error& error) {  // it ends, or somebody else holds it just now: next time
+    if (error.code() == ExitCode::kTargetHarmed) throw;
+    state.loading = now;
+    state.log.debug("poll_libraries", error.what());
+  }
+  state.facts.patches = state.tables->patches().size();
+  return hooked;
+}
+
+TrackingEnd Tracking::stop() {
+  State& state = *state_;
+  if (std::exchange(state.ended, true)) return {};
+  TrackingEnd end;
+  try {
+    end = unload_agent({.target = state.target,
+                        .memory = state.memory,
+                        .place = state.facts.place,
+                        .patches = state.tables->patches(),
+                        .journal = [&] { state.tables->write_journal(); },
+                        .step = state.setup.step},
+                       state.setup.limits, state.log);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kNoSuchProcess) {
+      state.ended = false;
+      throw;
+    }
+  }
+  end_in_descendants(state.target.pid(), state.facts.place, state.target.start_time(), state.setup.limits, state.log,
+                     end);
+  return end;
+}
+
+}  // namespace memsnap

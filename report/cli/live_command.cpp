@@ -1,0 +1,120 @@
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "report/cli/capture.h"
+#include "report/cli/commands.h"
+#include "report/cli/option_values.h"
+#include "report/cli/processes.h"
+#include "report/cli/run_targets.h"
+#include "report/cli/targets.h"
+#include "report/cli/tracking_options.h"
+#include "report/cli/value_types.h"
+#include "report/cli/version.h"
+#include "report/live_report.h"
+#include "snapshot/session/target_info.h"
+
+namespace memsnap {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr std::chrono::milliseconds kLeastInterval{100};
+constexpr std::chrono::milliseconds kUsualInterval{2000};
+
+class LiveScreens {
+ public:
+  LiveScreens(const Invocation& invocation, pid_t pid, bool once) : invocation_(invocation), once_(once) {
+    snapshot_.header.target = read_target_info(pid);
+    snapshot_.header.kind = SnapshotKind::kAllocations;
+    snapshot_.header.tool_version = version_number();
+    if (const auto rows = option_value<WholeNumber>(invocation.options, "rows")) options_.rows = rows->value;
+    const std::string sort = option_value<std::string>(invocation.options, "sort").value_or("total");
+    options_.sort = sort == "own" ? ProfileSort::kOwn : sort == "count" ? ProfileSort::kCount : ProfileSort::kTotal;
+  }
+
+  void show(const SliceRecorder& recorder) {
+    if (once_ && shown_) return;
+    shown_ = true;
+    snapshot_.profile = recorder.profile();
+    const Report report = make_live(snapshot_, options_);
+    if (invocation_.output.format() == Format::kText) {
+      invocation_.output.write_now(report);
+    } else if (once_ && invocation_.output.format() == Format::kJson) {
+      invocation_.output.write(report);
+    } else {
+      invocation_.output.write_line(report);
+    }
+  }
+
+  bool is_over() const { return (once_ && shown_) || invocation_.cancelled(); }
+
+ private:
+  const Invocation& invocation_;
+  bool once_;
+  bool shown_ = false;
+  LiveOptions options_;
+  Snapshot snapshot_;
+};
+
+ExitCode show_live(const Invocation& invocation, const Candidate& target) {
+  const bool once = option_flag(invocation.options, "once");
+  LiveScreens screens(invocation, target.pid, once);
+  TrackingRequest request = tracking_request(invocation).value_or(TrackingRequest());
+  request.pid = target.pid;
+  request.slice = kUsualInterval;
+  if (const auto interval = option_value<Duration>(invocation.options, "interval")) request.slice = interval->value;
+  if (request.slice < kLeastInterval) throw Error(ExitCode::kUsage, "--interval is 100ms at least", "");
+  request.duration = std::chrono::milliseconds(0);
+  request.cancelled = [&screens] { return screens.is_over(); };
+  request.on_slice = [&screens](std::chrono::milliseconds, const SliceRecorder& recorder) { screens.show(recorder); };
+  const TrackingResult result = track_allocations(request, invocation.log);
+  return verdict(result.left_behind, invocation.log);
+}
+
+ExitCode run_live(const Invocation& invocation) {
+  const Selector selector = read_selector(invocation.options, invocation.arguments);
+  if (is_empty(selector)) throw Error(ExitCode::kUsage, "which process?", "memsnap live PID");
+  const Format format = invocation.output.format();
+  const bool once = option_flag(invocation.options, "once");
+  if (!once && format == Format::kJson)
+    throw Error(ExitCode::kUsage, "--json is one document", "--once --json gives one screen, --jsonl one a line");
+  if (!once && format == Format::kText)
+    throw Error(ExitCode::kUsage, "the full screen is not built yet", "--once prints one, --jsonl one on each line");
+  if (selector.several == Several::kEach) throw Error(ExitCode::kUsage, "one process at a time", "");
+  return for_each_target(invocation, find_targets(selector),
+                         [&](const Candidate& target) { return show_live(invocation, target); });
+}
+
+}  // namespace
+
+Command live_command() {
+  Command command;
+  command.name = "live";
+  command.summary = "who allocates what in a process, as it goes on";
+  command.arguments = "PID | SELECTOR";
+  command.description =
+      "Loads the tracking agent as memsnap attach does, and prints what is live by function: one screen with --once, "
+      "one\n"
+      "on each line with --jsonl, until Ctrl-C; then the agent is taken out.";
+  auto add = command.options.add_options();
+  add_selector_options(command.options, false);
+  add("once", po::bool_switch(), "one screen, after one interval");
+  add("interval", po::value<Duration>()->value_name("DUR"), "between two screens; default 2s");
+  add("rows,n", po::value<WholeNumber>()->value_name("ROWS"), "at most so many rows; 0: all; default 25");
+  add("sort", one_of("sort", {"total", "own", "count"}), "largest first; default total");
+  add_recording_options(command.options);
+  add("wait", po::value<Duration>()->value_name("DUR"), "how long to wait until it can be stopped; default 5s");
+  add("max-pause", po::value<Duration>()->value_name("DUR"), "longest time it may be stopped; default 250ms");
+  command.examples = {{"sudo memsnap live 4242 --once", "what the next two seconds allocate"},
+                      {"memsnap live 4242 --jsonl --interval 10s", "for a program, until Ctrl-C"}};
+  command.exit_codes = {ExitCode::kNoSuchProcess, ExitCode::kNoPermission, ExitCode::kUnsupported, ExitCode::kBusy,
+                        ExitCode::kGaveUp,        ExitCode::kTargetHarmed, ExitCode::kLeftBehind};
+  command.touches_process = true;
+  command.run = run_live;
+  return command;
+}
+
+}  // namespace memsnap

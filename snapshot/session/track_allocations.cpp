@@ -1,0 +1,195 @@
+#include "snapshot/session/track_allocations.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "attach/base/error.h"
+#include "attach/base/file_descriptor.h"
+#include "attach/cached_memory.h"
+#include "attach/elf_image.h"
+#include "attach/memory_map.h"
+#include "attach/process_id.h"
+#include "inject/control/tracking.h"
+#include "snapshot/cpython/allocator_structs.h"
+#include "snapshot/cpython/python_process.h"
+#include "snapshot/threads/tasks.h"
+
+namespace memsnap {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::size_t kProbeCache = 16u << 20;
+constexpr milliseconds kPoll{50};      // for new libraries, the lease and the end
+constexpr int kReadingsForPause = 20;  // a reading takes at most 1 / so much of the time
+constexpr int kLiveAttempts = 20;
+
+double in_ms(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+// The exported function of the interpreter's own program or library; 0: it has none.
+std::uint64_t function(const std::vector<std::unique_ptr<ElfImage>>& images, const PythonProcess& python,
+                       std::initializer_list<const char*> names) {
+  const auto image = std::find_if(images.begin(), images.end(), [&](const auto& each) {
+    return python.runtime >= each->range().begin && python.runtime < each->range().end;
+  });
+  if (image == images.end()) return 0;
+  for (const char* name : names) {
+    if (const auto address = (*image)->symbol(name)) return *address;
+  }
+  return 0;
+}
+
+class Recording {
+ public:
+  Recording(const TrackingRequest& request, Log& log)
+      : request_(request), log_(log), target_(ProcessId::open(request.pid)) {}
+
+  TrackingResult run() {
+    tracking_ = Tracking::start(target_, setup(), log_);
+    result_.load_ms = in_ms(tracking_->facts().pause);
+    FileDescriptor tables_file(::fcntl(tracking_->descriptor(), F_DUPFD_CLOEXEC, 0));
+    const TableReader tables(std::move(tables_file));
+    SliceRecorder recorder(tables);
+    record(tables, recorder);
+    name_threads(recorder);
+    if (request_.before_end && !result_.target_ended) request_.before_end(tables, recorder);
+    end();
+    recorder.add(tables.read(), now_ns(), resident());
+    result_.profile = recorder.finish();
+    return std::move(result_);
+  }
+
+ private:
+  TrackingSetup setup() {
+    TrackingSetup setup;
+    setup.period = request_.period;
+    setup.depth = request_.depth;
+    setup.mappings = request_.mappings;
+    setup.limits = request_.limits;
+    const MemoryMap map = MemoryMap::of(request_.pid);
+    const LiveMemory live(request_.pid);
+    const auto images = loaded_images(request_.pid, map, live);
+    const PythonProcess python = find(images, map, live);
+    setup.python_hex = python.version.hex();
+    setup.config.layout = python.layout;
+    if (python.layout.runtime.finalizing != 0)
+      setup.config.finalizing = python.runtime + python.layout.runtime.finalizing;
+    setup.config.code_type = python.type("PyCode_Type").value_or(0);
+    // PyGILState's answer is the thread's own also while it does not hold the GIL.
+    setup.config.thread_state_released = function(images, python, {"PyGILState_GetThisThreadState"});
+    setup.config.thread_state =
+        python.version.at_least(3, 12)
+            ? function(images, python, {"PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet"})
+            : setup.config.thread_state_released;
+    if (setup.config.thread_state == 0) {
+      setup.config.thread_state = setup.config.thread_state_released;
+      if (setup.config.thread_state == 0)
+        warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
+    }
+    if (request_.python_objects) add_domains(setup, live, map, images, python);
+    return setup;
+  }
+
+  // It changes while it is read: a failed check is tried again.
+  PythonProcess find(const std::vector<std::unique_ptr<ElfImage>>& images, const MemoryMap& map,
+                     const ProcessMemory& live) const {
+    for (int attempt = 1;; ++attempt) {
+      try {
+        return find_python(request_.pid, images, CachedMemory(live, map, kProbeCache));
+      } catch (const LayoutCheckFailed&) {
+        if (attempt == kLiveAttempts) throw;
+      }
+    }
+  }
+
+  void add_domains(TrackingSetup& setup, const ProcessMemory& live, const MemoryMap& map,
+                   const std::vector<std::unique_ptr<ElfImage>>& images, const PythonProcess& python) {
+    if (const auto structs = find_allocator_structs(live, map, images, python)) {
+      setup.allocator_mem = structs->mem;
+      setup.allocator_obj = structs->obj;
+    } else {
+      warn("no_python_domain",
+           "Python's small blocks are not tracked: its allocators are not pymalloc's own (PYTHONMALLOC, tracemalloc)");
+    }
+  }
+
+  void record(const TableReader& tables, SliceRecorder& recorder) {
+    const auto began = steady_clock::now();
+    auto next_slice = began + request_.slice;
+    for (;;) {
+      const auto now = steady_clock::now();
+      const bool over = request_.duration.count() != 0 && now - began >= request_.duration;
+      if (over || (request_.cancelled && request_.cancelled())) return;
+      const Tracking::Health health = tracking_->renew_lease();
+      if (health == Tracking::Health::kGone) {
+        result_.target_ended = true;
+        return;
+      }
+      if (health == Tracking::Health::kMemoryShort) {
+        return warn("memory_short", "recording ended early: the memory limit of the target is near");
+      }
+      tracking_->poll_new_libraries();
+      if (now >= next_slice) next_slice = now + read_slice(tables, recorder, now - began);
+      std::this_thread::sleep_for(kPoll);
+    }
+  }
+
+  // Returns the time to the next.
+  steady_clock::duration read_slice(const TableReader& tables, SliceRecorder& recorder,
+                                    steady_clock::duration run_for) {
+    const auto began = steady_clock::now();
+    recorder.add(tables.read(), now_ns(), resident());
+    name_threads(recorder);
+    if (request_.on_slice) request_.on_slice(std::chrono::duration_cast<milliseconds>(run_for), recorder);
+    return std::max<steady_clock::duration>(request_.slice, kReadingsForPause * (steady_clock::now() - began));
+  }
+
+  std::uint64_t resident() const {
+    try {
+      return read_memory_use(request_.pid).rss;
+    } catch (const Error&) {
+      return 0;  // it has ended
+    }
+  }
+
+  void name_threads(SliceRecorder& recorder) const {
+    for (const Task& task : read_tasks(request_.pid)) {
+      recorder.name_thread(static_cast<std::uint32_t>(task.inner_tid), task.name);
+    }
+  }
+
+  void end() {
+    TrackingEnd end = tracking_->stop();
+    result_.unload_ms = in_ms(std::max({end.unhook_pause, end.proof_pause, end.unmap_pause}));
+    result_.left_behind = std::move(end.left_behind);
+  }
+
+  void warn(const char* event, const char* text) {
+    log_.warning(event, text);
+    result_.warnings.emplace_back(text);
+  }
+
+  const TrackingRequest& request_;
+  Log& log_;
+  ProcessId target_;
+  std::unique_ptr<Tracking> tracking_;
+  TrackingResult result_;
+};
+
+}  // namespace
+
+TrackingResult track_allocations(const TrackingRequest& request, Log& log) { return Recording(request, log).run(); }
+
+}  // namespace memsnap

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "attach/base/log.h"
+#include "inject/control/unload.h"
+#include "snapshot/capture/slice_recorder.h"
+#include "snapshot/capture/table_reader.h"
+#include "snapshot/model/allocation_profile.h"
+
+namespace memsnap {
+
+struct TrackingRequest {
+  pid_t pid = 0;
+  std::chrono::milliseconds duration{10000};  // 0: until it is cancelled, or the target ends
+  std::uint64_t period = 512u << 10;          // bytes between samples on average; 1: every block
+  std::uint32_t depth = 1000;                 // most Python frames of a stack
+  bool python_objects = false;                // CPython's small blocks too
+  bool mappings = true;
+  StopLimits limits;
+  std::function<bool()> cancelled;        // asked several times a second; empty: never
+  std::chrono::milliseconds slice{1000};  // between readings of the tables; longer where a reading takes long
+  // After each reading: how long it has run.
+  std::function<void(std::chrono::milliseconds, const SliceRecorder&)> on_slice;
+  // While all is still recorded, at the end: for a last snapshot. What it throws ends the session, not the target.
+  std::function<void(const TableReader& tables, SliceRecorder& recorder)> before_end;
+};
+
+struct TrackingResult {
+  AllocationProfile profile;
+  double load_ms = 0;         // the target was stopped to load the agent
+  double unload_ms = 0;       // and to take it out: the longest of its stops
+  bool target_ended = false;  // while it was tracked
+  std::vector<std::string> left_behind;
+  std::vector<std::string> warnings;
+};
+
+// Loads the agent, records, takes it out. Throws Error with the target as it was when tracking could not begin. What
+// was recorded is kept also when the target ends.
+TrackingResult track_allocations(const TrackingRequest& request, Log& log);
+
+}  // namespace memsnap
