@@ -151,15 +151,17 @@ TEST(InjectPython, OtherAllocators) {
 // One of each C library and each way to build it that is on this machine.
 TEST(InjectPython, EveryInterpreter) {
   const char* const list = std::getenv("MEMSNAP_PYTHONS");
-  if (list == nullptr) GTEST_SKIP() << "MEMSNAP_PYTHONS names no interpreters";
-  std::ifstream lines(list);
+  std::ifstream lines(list != nullptr ? list : MEMSNAP_BINARY_DIR "/pythons.txt");  // those that cmake found
+  std::size_t tried = 0;
   for (std::string line; std::getline(lines, line);) {
     const auto words = words_of(line);
     if (words.size() < 3) continue;
     SCOPED_TRACE(words[0]);
     std::printf("%s ", words[0].c_str());
     track_many_times({words.begin() + 2, words.end()}, 2);
+    ++tried;
   }
+  EXPECT_GT(tried, 0u);
 }
 
 }  // namespace

@@ -32,6 +32,9 @@ def numpy_arrays(count=20):
 def frames(count=5):
     import numpy, pandas
     return [pandas.DataFrame({"a": numpy.arange(500000)}) for _ in range(count)]
+def tensors(count=20):
+    import torch
+    return [torch.ones(50000) for _ in range(count)]
 make = globals()[sys.argv[1]]
 WARM = make(1)  # what a library makes once, for all
 gc.collect()
@@ -46,7 +49,8 @@ os.read(0, 1)
 
 # What is made, and the types that hold it: an element holds its document's tree.
 KINDS = {"trees": ("lxml.etree._Element", "lxml.etree._Document"), "images": ("builtins.ImagingCore",),
-         "cffi_arrays": ("_cffi_backend.__CDataOwn",), "numpy_arrays": ("numpy.ndarray",), "frames": ("numpy.ndarray",)}
+         "cffi_arrays": ("_cffi_backend.__CDataOwn",), "numpy_arrays": ("numpy.ndarray",), "frames": ("numpy.ndarray",),
+         "tensors": ("torch.Tensor",)}
 
 
 class NativeLibraries(harness.LiveTest):

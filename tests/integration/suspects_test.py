@@ -106,7 +106,7 @@ class Stats(harness.LiveTest):
                     "one-entry sets": (700, 120, 200)}
         for name, (count, least, most) in expected.items():
             extra = planted[name]["count"] - bare.get(name, {"count": 0})["count"]
-            bytes_of_one = (planted[name]["bytes"] - bare.get(name, {"bytes": 0})["bytes"]) / count
+            bytes_of_one = (planted[name]["bytes"] - bare.get(name, {"bytes": 0})["bytes"]) / extra
             self.assertLessEqual(abs(extra - count), max(25, count / 50), (name, extra))  # code objects have some of their own
             self.assertTrue(least <= bytes_of_one <= most, (name, bytes_of_one))
         objects = sum(row["count"] for row in self.answer["sizes"])
