@@ -32,7 +32,7 @@ NO_RIGHT_TO_LOAD = 7
 
 
 def traces(pid):
-    return [line for line in pathlib.Path("/proc/%d/maps" % pid).read_text().splitlines() if "memsnap" in line]
+    return [line for line in pathlib.Path("/proc/%d/maps" % pid).read_text().splitlines() if "/memfd:memsnap" in line]
 
 
 class Session(harness.LiveTest):
