@@ -6,8 +6,8 @@ import json
 import os
 import pathlib
 import re
-import time
 import signal
+import time
 import unittest
 
 import harness
