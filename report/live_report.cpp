@@ -74,6 +74,7 @@ std::vector<LiveRow> rows_of(const AllocationProfile& profile, const Lately& rec
     row_of(entry).allocations = entry.total.count;
   }
   std::vector<LiveRow> sorted;
+  sorted.reserve(rows.size());
   for (auto& [key, row] : rows) sorted.push_back(std::move(row));
   return sorted;
 }

@@ -116,9 +116,12 @@ std::string bar_text(double share, bool ascii) {
   constexpr std::array<std::string_view, 8> kEighths{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   if (!(share > 0)) return "";
   const double columns = std::min(share, 1.0) * static_cast<double>(kBarWidth);
-  if (ascii) return std::string(std::max<std::size_t>(1, static_cast<std::size_t>(columns + 0.5)), '#');
-  const auto eighths = std::max<std::size_t>(1, static_cast<std::size_t>(columns * 8 + 0.5));
   std::string bar;
+  if (ascii) {
+    bar.assign(std::max<std::size_t>(1, static_cast<std::size_t>(std::lround(columns))), '#');
+    return bar;
+  }
+  const auto eighths = std::max<std::size_t>(1, static_cast<std::size_t>(std::lround(columns * 8)));
   for (std::size_t i = 0; i < eighths / 8; ++i) bar += "█";
   return bar += kEighths.at(eighths % 8);
 }

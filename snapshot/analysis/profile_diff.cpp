@@ -31,6 +31,7 @@ std::vector<ProfileChange> diff_profiles(const AllocationProfile& before, const 
     }
   }
   std::vector<ProfileChange> changes;
+  changes.reserve(found.size());
   for (auto& [key, change] : found) changes.push_back(std::move(change));
   return changes;
 }

@@ -118,11 +118,12 @@ std::optional<CallTrie::Place> CallTrie::place(std::uint32_t node, bool force) {
     // A broken chain hangs at the root.
     i = nodes_[i].parent < i ? nodes_[i].parent : 0;
   }
-  for (auto i = path_.rbegin(); i != path_.rend(); ++i) {
-    const auto frame = frame_of(nodes_[*i], force);
+  for (; !path_.empty(); path_.pop_back()) {
+    const std::uint32_t i = path_.back();
+    const auto frame = frame_of(nodes_[i], force);
     if (!frame) return std::nullopt;
     if (*frame != kNoFrame) at.call = child(at.call, *frame);
-    places_[*i] = at;
+    places_[i] = at;
   }
   return at;
 }

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import signal
+import time
 import unittest
 
 import harness
@@ -22,6 +23,16 @@ def rollup(pid, key="Rss"):
     return 1024 * sum(int(number) for number in re.findall(r"(?m)^%s: +(\d+) kB" % key, text))
 
 
+def call_when_at_rest(pid, task):
+    """Of proc_pid_syscall(5), once the thread waits: just let go, it may still be "running"."""
+    deadline = time.monotonic() + harness.PATIENCE
+    while True:
+        words = pathlib.Path("/proc/%d/task/%s/syscall" % (pid, task)).read_text().split()
+        if len(words) > 7 or time.monotonic() > deadline:
+            return words
+        time.sleep(0.01)
+
+
 def resident_stacks(pid, size):
     """Bytes of the mappings that threads' stack pointers are in, and whether each is a stack alone: from glibc 2.42 on
     there is no guard mapping between stacks and other memory. Only of threads that wait in a system call."""
@@ -34,7 +45,7 @@ def resident_stacks(pid, size):
             mappings[-1][2] = 1024 * int(line.split()[1])
     found = set()
     for task in os.listdir("/proc/%d/task" % pid):
-        pointer = int(pathlib.Path("/proc/%d/task/%s/syscall" % (pid, task)).read_text().split()[7], 16)
+        pointer = int(call_when_at_rest(pid, task)[7], 16)
         found.update(tuple(mapping) for mapping in mappings if mapping[0] <= pointer < mapping[1])
     return sum(rss for _, _, rss in found), all(end - begin <= size for begin, end, _ in found)
 
