@@ -74,6 +74,7 @@ std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const Trackin
   const auto earlier = end_left_tracking(target, setup.limits, log);
   WritableMemory memory(target.pid());
   LoadPlan plan = plan_load(target, setup, memory);
+  std::vector<MemoryLimit> limits = memory_limits(target.pid());  // once it is loaded nothing may fail any more
   if (setup.step) setup.step("planned");
   TracerThread tracer;
   LoadedAgent loaded = tracer.run([&] { return load_agent(target, setup, memory, plan, clock); });
@@ -83,7 +84,7 @@ std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const Trackin
                                          .clock = clock,
                                          .memory = std::move(memory),
                                          .image = std::move(plan.image),
-                                         .limits = memory_limits(target.pid())});
+                                         .limits = std::move(limits)});
   state->tables = std::move(loaded.mapped.tables);
   state->loader = plan.got.loader;
   state->libraries_loaded = plan.got.libraries_loaded;

@@ -7,6 +7,7 @@
 
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
+#include "report/cli/files.h"
 #include "report/cli/option_values.h"
 #include "report/cli/plan.h"
 #include "report/cli/processes.h"
@@ -67,6 +68,10 @@ ExitCode run_look(const Invocation& invocation, const Capturer& capturer, const 
 ExitCode run_session(const Invocation& invocation, const Capturer& capturer, const Candidate& target,
                      const TrackingRequest& tracking) {
   const std::string path = capturer.output_path(target);
+  if (!path.empty()) {
+    require_writable(TrackedSession::path_of_first(path), option_flag(invocation.options, "force"),
+                     option_value<SizeOrPercent>(invocation.options, "min-free"));
+  }
   const Capture before = capturer.keep(capturer.look(target), path);
   if (invocation.output.format() == Format::kText) {
     Report report = session_report(before);

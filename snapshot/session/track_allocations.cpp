@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -27,6 +30,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kProbeCache = 16u << 20;
+constexpr milliseconds kRenewal{1000};
 constexpr milliseconds kPoll{50};      // for new libraries, the lease and the end
 constexpr int kReadingsForPause = 20;  // a reading takes at most 1 / so much of the time
 constexpr int kLiveAttempts = 20;
@@ -64,7 +68,7 @@ class Recording {
     SliceRecorder recorder(tables);
     record(tables, recorder);
     name_threads(recorder);
-    if (request_.before_end && !result_.target_ended) request_.before_end(tables, recorder);
+    if (request_.before_end && !result_.target_ended) look_last(tables, recorder);
     end();
     recorder.add(tables.read(), now_ns(), resident());
     result_.profile = recorder.finish();
@@ -154,6 +158,19 @@ class Recording {
     name_threads(recorder);
     if (request_.on_slice) request_.on_slice(std::chrono::duration_cast<milliseconds>(run_for), recorder);
     return std::max<steady_clock::duration>(request_.slice, kReadingsForPause * (steady_clock::now() - began));
+  }
+
+  // It takes as long as the heap is large: without its lease the agent would fall silent, and miss what is freed.
+  void look_last(const TableReader& tables, SliceRecorder& recorder) {
+    const std::jthread renewer([this](const std::stop_token& stop) {
+      std::mutex mutex;
+      std::condition_variable_any woken;
+      std::unique_lock lock(mutex);
+      while (!woken.wait_for(lock, stop, kRenewal, [&stop] { return stop.stop_requested(); })) {
+        if (tracking_->renew_lease() == Tracking::Health::kGone) return;
+      }
+    });
+    request_.before_end(tables, recorder);
   }
 
   std::uint64_t resident() const {
