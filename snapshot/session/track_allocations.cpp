@@ -30,7 +30,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kProbeCache = 16u << 20;
-constexpr milliseconds kRenewal{1000};
+constexpr int kRenewalsInLease = 4;
 constexpr milliseconds kPoll{50};      // for new libraries, the lease and the end
 constexpr int kReadingsForPause = 20;  // a reading takes at most 1 / so much of the time
 constexpr int kLiveAttempts = 20;
@@ -82,6 +82,7 @@ class Recording {
     setup.depth = request_.depth;
     setup.mappings = request_.mappings;
     setup.limits = request_.limits;
+    setup.lease = request_.lease;
     const MemoryMap map = MemoryMap::of(request_.pid);
     const LiveMemory live(request_.pid);
     const auto images = loaded_images(request_.pid, map, live);
@@ -166,7 +167,8 @@ class Recording {
       std::mutex mutex;
       std::condition_variable_any woken;
       std::unique_lock lock(mutex);
-      while (!woken.wait_for(lock, stop, kRenewal, [&stop] { return stop.stop_requested(); })) {
+      while (
+          !woken.wait_for(lock, stop, request_.lease / kRenewalsInLease, [&stop] { return stop.stop_requested(); })) {
         if (tracking_->renew_lease() == Tracking::Health::kGone) return;
       }
     });

@@ -24,8 +24,9 @@ struct TrackingRequest {
   bool python_objects = false;                // CPython's small blocks too
   bool mappings = true;
   StopLimits limits;
-  std::function<bool()> cancelled;        // asked several times a second; empty: never
-  std::chrono::milliseconds slice{1000};  // between readings of the tables; longer where a reading takes long
+  std::chrono::milliseconds lease{10000};  // the agent records for so long when memsnap is gone
+  std::function<bool()> cancelled;         // asked several times a second; empty: never
+  std::chrono::milliseconds slice{1000};   // between readings of the tables; longer where a reading takes long
   // After each reading: how long it has run.
   std::function<void(std::chrono::milliseconds, const SliceRecorder&)> on_slice;
   // While all is still recorded, at the end: for a last snapshot. What it throws ends the session, not the target.
