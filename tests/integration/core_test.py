@@ -26,7 +26,7 @@ from harness import PYTHON, ROOT, TARGETS, Target, memsnap
 USAGE, UNSUPPORTED, BAD_FILE = 2, 5, 10
 OBJECTS = 5000
 KINDS = 20
-SYNTHETIC = 2  # a thread or a running frame: a node that is no object
+NO_OBJECT = 2 | 32  # a thread, a running frame, or memory of malloc, which a core's snapshot has not: nodes that are no objects
 LIST_OBJECTS = pathlib.Path(os.environ.get("MEMSNAP_BUILD", ROOT / "build" / "release")) / "bin" / "list_objects"
 ZOO = (ROOT / "tests" / "oracle" / "reference.py").read_text() + (TARGETS / "zoo.py").read_text()
 SLEEPER = "import sys, time\nprint('ready', flush=True)\ntime.sleep(1000)\n"
@@ -44,7 +44,7 @@ def objects_of(file):
         words = rest.split(" ")
         at = next(i for i in range(1, len(words)) if words[i].isdigit() and words[i + 1].isdigit())
         name, flags = " ".join(words[:at]), int(words[at + 1])
-        if not flags & SYNTHETIC:
+        if not flags & NO_OBJECT:
             found[address] = name
     return found
 
