@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "attach/base/error.h"
+#include "attach/tracee_wait.h"
 
 namespace memsnap {
 namespace {
@@ -56,7 +57,7 @@ int wait_status(pid_t tid) {
   const auto deadline = steady_clock::now() + kCallLimit;
   for (int spins = 0;; ++spins) {
     int status = 0;
-    const pid_t got = ::waitpid(tid, &status, __WALL | WNOHANG);
+    const pid_t got = look_at_tracee(tid, &status);
     if (got == tid && WIFSTOPPED(status)) return status;
     if (got != 0) throw_lost(tid);
     if (steady_clock::now() > deadline) {

@@ -19,6 +19,7 @@
 #include "attach/base/error.h"
 #include "attach/preflight.h"
 #include "attach/registers.h"
+#include "attach/tracee_wait.h"
 
 namespace memsnap {
 namespace {
@@ -83,6 +84,11 @@ std::uint64_t status_number(pid_t pid, const char* key, int base, std::uint64_t 
 
 StoppedProcess::StoppedProcess(const ProcessId& target, const Options& options)
     : target_(target), options_(options), began_(steady_clock::now()) {
+  if (options_.held) {
+    stopped_.push_back(target_.pid());
+    saved_.push_back(ThreadRegisters::save(target_.pid()));
+    return;
+  }
   const auto deadline = began_ + options_.wait;
   try {
     while (!attempt(deadline)) {
@@ -167,7 +173,7 @@ bool StoppedProcess::wait_for_stop(pid_t tid, TimePoint deadline) {
   const auto asked = steady_clock::now();
   for (int spins = 0;; ++spins) {
     int status = 0;
-    const pid_t got = ::waitpid(tid, &status, __WALL | WNOHANG);
+    const pid_t got = look_at_tracee(tid, &status);
     if (got < 0 || (got == tid && !WIFSTOPPED(status))) {  // it ended
       std::erase(running_, tid);
       return true;
@@ -212,7 +218,9 @@ std::vector<pid_t> StoppedProcess::changed() const {
 }
 
 std::vector<pid_t> StoppedProcess::release() {
-  for (const pid_t tid : stopped_) ptrace(PTRACE_DETACH, tid, nullptr, nullptr);
+  for (const pid_t tid : stopped_) {
+    if (!options_.held) ptrace(PTRACE_DETACH, tid, nullptr, nullptr);
+  }
   if (ended_ == TimePoint{}) ended_ = steady_clock::now();
   stopped_.clear();
   saved_.clear();
@@ -238,7 +246,7 @@ void StoppedProcess::detach_all() noexcept {
 void release_stragglers(std::vector<pid_t>& tids) noexcept {
   for (std::size_t i = 0; i < tids.size();) {
     int status = 0;
-    const pid_t got = ::waitpid(tids[i], &status, __WALL | WNOHANG);
+    const pid_t got = look_at_tracee(tids[i], &status);
     if (got == 0) {
       ++i;
       continue;

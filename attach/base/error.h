@@ -22,6 +22,9 @@ enum class ExitCode {
   kTargetHarmed = 11,
   kLeftBehind = 12,
   kInternal = 70,
+  kNotStarted = 125,  // memsnap run: its own failure, as of env(1) and timeout(1); the next two of the program's
+  kNotExecutable = 126,
+  kNoSuchProgram = 127,
 };
 
 // What failed and why (`what`), and what the reader can do about it (`hint`).

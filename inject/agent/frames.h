@@ -58,6 +58,7 @@ class FramesAt : public FramesAnywhere {
 };
 
 inline FrameForm frame_form_of(const HeapLayout& layout) {
+  if (layout.since == 0) return FrameForm::kUnknown;  // it comes later, when the interpreter is there
   if (layout.frame.size == 0) return FrameForm::kObjects;
   if (layout.frame.previous == 8 && layout.frame.instr == 56) return FrameForm::kAt8And56;    // 3.12+
   if (layout.frame.previous == 48 && layout.frame.instr == 56) return FrameForm::kAt48And56;  // 3.11

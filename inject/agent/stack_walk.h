@@ -92,6 +92,10 @@ template <class Frames>
       return capture<FramesAt<48, 56>>(self, top);
     case FrameForm::kObjects:
       return capture<ObjectFrames>(self, top);
+    case FrameForm::kUnknown:  // the first stack of a program that was caught before its interpreter was there
+      tables.frame_form = frame_form_of(config.layout);
+      if (tables.frame_form == FrameForm::kObjects) return capture<ObjectFrames>(self, top);
+      break;
     case FrameForm::kAnywhere:
       break;
   }

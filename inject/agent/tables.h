@@ -7,7 +7,7 @@
 
 namespace memsnap::agent {
 
-enum class FrameForm : std::uint32_t { kObjects, kAt8And56, kAt48And56, kAnywhere };  // see frames.h
+enum class FrameForm : std::uint32_t { kUnknown, kObjects, kAt8And56, kAt48And56, kAnywhere };  // see frames.h
 
 // Where everything is in the shared memory: taken from its header once, by whoever records first.
 struct Tables {

@@ -20,7 +20,6 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1u << 20;
 constexpr std::uint32_t kTidOffset = 0x2d0;  // pthread's tid in the thread control block, glibc x86-64
-constexpr const char* kConfigSymbol = "memsnap_agent_config";
 
 std::uint32_t domain_bits() {
   const auto bit = [](Allocator allocator) { return 1u << static_cast<std::uint32_t>(allocator); };
@@ -58,7 +57,9 @@ class Loader {
       : target_(target), setup_(setup), memory_(memory), plan_(plan), clock_(clock) {}
 
   LoadedAgent run() {
-    StoppedProcess stopped(target_, {.wait = setup_.limits.wait, .longest = setup_.limits.max_pause});
+    StoppedProcess stopped(target_, {.wait = setup_.limits.wait,
+                                     .longest = setup_.limits.max_pause,
+                                     .held = setup_.holder != nullptr});
     require_all(target_, stopped);
     stopped_ = stopped.stopped().front();
     std::string why;

@@ -24,6 +24,8 @@
 
 namespace memsnap {
 
+inline constexpr const char* kConfigSymbol = "memsnap_agent_config";
+
 // Everything that can be found out before anything is stopped.
 struct LoadPlan {
   AgentImage image;

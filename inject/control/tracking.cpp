@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <optional>
 #include <utility>
 
@@ -50,10 +52,10 @@ struct Tracking::State {
       return hook_slots(memory, got, image, place, *tables, stopped.stopped().front()).value_or(0);
     });
   }
-  bool write_control(bool record) const {
+  bool write_control(bool record, std::chrono::milliseconds longer) const {
     const AgentControl control{.mode = static_cast<std::uint32_t>(record ? AgentMode::kRecord : AgentMode::kOff),
                                .depth = setup.depth,
-                               .lease_tsc = clock.after(setup.lease)};
+                               .lease_tsc = clock.after(std::max(setup.lease, longer))};
     return memory.write_value(facts.place.control, control);
   }
 };
@@ -76,7 +78,8 @@ std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const Trackin
   LoadPlan plan = plan_load(target, setup, memory);
   std::vector<MemoryLimit> limits = memory_limits(target.pid());  // once it is loaded nothing may fail any more
   if (setup.step) setup.step("planned");
-  TracerThread tracer;
+  std::optional<TracerThread> own;
+  TracerThread& tracer = setup.holder != nullptr ? *setup.holder : own.emplace();
   LoadedAgent loaded = tracer.run([&] { return load_agent(target, setup, memory, plan, clock); });
   std::unique_ptr<State> state(new State{.target = target,
                                          .setup = setup,
@@ -107,12 +110,12 @@ const TrackingFacts& Tracking::facts() const { return state_->facts; }
 int Tracking::descriptor() const { return state_->tables->descriptor(); }
 const AgentHeader& Tracking::header() const { return state_->tables->header(); }
 
-Tracking::Health Tracking::renew_lease() {
+Tracking::Health Tracking::renew_lease(std::chrono::milliseconds longer) {
   State& state = *state_;
   if (!state.target.alive()) return Health::kGone;
   const auto room = memory_headroom(state.limits);
   if (room && *room < last_headroom(state.limits)) state.off = true;
-  if (!state.write_control(!state.off)) return Health::kGone;
+  if (!state.write_control(!state.off, longer)) return Health::kGone;
   return state.off ? Health::kMemoryShort : Health::kGood;
 }
 
@@ -140,6 +143,35 @@ std::size_t Tracking::poll_new_libraries(bool always) {
   state.facts.patches = state.tables->patches().size();
   return hooked;
 }
+
+bool Tracking::add_stacks(const AgentConfig& known, std::uint32_t python_hex) {
+  State& state = *state_;
+  const auto at = state.image.symbol(kConfigSymbol);
+  if (!at) return false;
+  const std::uint64_t address = state.facts.place.image_begin + *at;
+  auto config = state.memory.try_read<AgentConfig>(address);
+  if (!config) return false;
+  state.tables->header().python_hex = python_hex;
+  config->thread_state_released = known.thread_state_released;
+  config->finalizing = known.finalizing;
+  config->code_type = known.code_type;
+  config->layout = known.layout;
+  // The agent looks at nothing of this as long as it has no way to a thread's state: that word comes last.
+  config->thread_state = 0;
+  return state.memory.write_value(address, *config) &&
+         state.memory.write_value(address + offsetof(AgentConfig, thread_state), known.thread_state);
+}
+
+bool Tracking::domains_hooked() const {
+  const State& state = *state_;
+  const auto& patches = state.tables->patches();
+  return std::all_of(patches.begin(), patches.end(), [&](const AgentPatch& patch) {
+    return patch.kind != PatchKind::kAllocatorStruct ||
+           state.memory.try_read<std::uint64_t>(patch.address) == patch.new_value;
+  });
+}
+
+void Tracking::forget() { state_->ended = true; }
 
 TrackingEnd Tracking::stop() {
   State& state = *state_;

@@ -18,6 +18,8 @@
 
 namespace memsnap {
 
+class TracerThread;
+
 // What is to be tracked, and what only the caller knows of the target.
 struct TrackingSetup {
   std::uint64_t period = 512u << 10;  // bytes between samples on average; 1: every block
@@ -32,6 +34,7 @@ struct TrackingSetup {
   std::chrono::milliseconds lease{10000};  // the agent records for so long without a renewal
   std::span<const std::byte> image;        // another agent than the built-in one
   StepObserver step;
+  TracerThread* holder = nullptr;  // holds the target's only thread stopped, and goes on holding it
 };
 
 // What start() did, for the log and the JSON.
@@ -69,11 +72,20 @@ class Tracking {
     kMemoryShort,  // the target's memory limit is near: recording was switched off
     kGone,         // the target has ended or replaced its program: there is nothing to take out
   };
-  // To be called several times within a lease.
-  Health renew_lease();
+  // To be called several times within a lease. `longer`: than the usual one, when memsnap is about to be suspended.
+  Health renew_lease(std::chrono::milliseconds longer = {});
   // Hooks libraries that came since, when the agent saw some come or `always`; stops the target only for that.
   // The number of words that were hooked.
   std::size_t poll_new_libraries(bool always = false);
+
+  // For a program that was caught before its interpreter was there: from now on stacks are recorded. Of `known` is
+  // taken what TrackingSetup says of its config; it was verified. False: it cannot be written.
+  bool add_stacks(const AgentConfig& known, std::uint32_t python_hex);
+  // CPython's allocator structs still hold the hooks, if they were hooked.
+  bool domains_hooked() const;
+
+  // The target has become another program: there is nothing to take out.
+  void forget();
 
   // The target's fork children that took the agent along are seen to as well. May be called once.
   TrackingEnd stop();

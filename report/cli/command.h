@@ -37,6 +37,9 @@ struct Command {
   std::vector<ExitCode> exit_codes;
   bool tabular = false;          // --csv makes sense
   bool touches_process = false;  // then a signal sets a flag, and destructors restore the target
+  // Starts a program: options end at its first word, or behind "--" or "-m"; the exit status is the program's, and 125
+  // is a failure of memsnap.
+  bool starts_program = false;
   std::function<ExitCode(const Invocation&)> run;
 };
 

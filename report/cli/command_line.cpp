@@ -185,6 +185,24 @@ SplitLine split_command_line(const std::vector<std::string>& words) {
   return line;
 }
 
+std::vector<std::string> take_program(SplitLine& line, const Command& command) {
+  po::options_description options = global_options();
+  options.add(command.options);
+  std::size_t at = 0;
+  bool module = false;
+  for (; at < line.after.size(); ++at) {
+    const std::string& word = line.after[at];
+    module = word == "-m" || word == "--module";
+    if (module || word == "--" || word.size() < 2 || word[0] != '-') break;
+    if (next_word_is_value(word, options)) ++at;
+  }
+  at = std::min(at, line.after.size());
+  std::vector<std::string> program(line.after.begin() + static_cast<std::ptrdiff_t>(at), line.after.end());
+  if (module) program.front() = "-m";
+  line.after.resize(at);
+  return program;
+}
+
 ParsedOptions parse_options(const SplitLine& line, const Command* command, const std::vector<Command>& commands,
                             const OptionSources& sources) {
   const po::options_description global = global_options();

@@ -23,6 +23,10 @@ struct SplitLine {
 };
 SplitLine split_command_line(const std::vector<std::string>& words);
 
+// Of a command that starts a program: takes what belongs to that off the end of the line: "SCRIPT ARG...",
+// "-m MODULE ARG..." or "-- COMMAND ARG...".
+std::vector<std::string> take_program(SplitLine& line, const Command& command);
+
 struct ParsedOptions {
   boost::program_options::variables_map values;
   std::vector<std::string> arguments;

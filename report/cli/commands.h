@@ -9,6 +9,7 @@ Command doctor_command();
 Command attach_command();
 Command snapshot_command();
 Command detach_command();
+Command run_command();
 Command live_command();
 Command summary_command();
 Command tree_command();

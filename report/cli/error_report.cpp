@@ -51,6 +51,12 @@ std::string_view event_of(ExitCode code) {
       return "left_behind";
     case ExitCode::kInternal:
       return "internal_error";
+    case ExitCode::kNotStarted:
+      return "not_started";
+    case ExitCode::kNotExecutable:
+      return "not_executable";
+    case ExitCode::kNoSuchProgram:
+      return "no_such_program";
   }
   return "unknown";
 }

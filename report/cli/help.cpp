@@ -68,6 +68,7 @@ std::string usage(const Command& command) {
 }
 
 std::vector<ExitCode> codes_of(const Command& command) {
+  if (command.starts_program) return command.exit_codes;
   std::vector<ExitCode> codes{ExitCode::kDone, ExitCode::kUsage};
   codes.insert(codes.end(), command.exit_codes.begin(), command.exit_codes.end());
   codes.push_back(ExitCode::kInternal);
@@ -124,6 +125,12 @@ std::string exit_code_meaning(ExitCode code) {
       return "let go, but something was left behind (listed)";
     case ExitCode::kInternal:
       return "an internal error: a bug of memsnap";
+    case ExitCode::kNotStarted:
+      return "memsnap failed, and the program was not started";
+    case ExitCode::kNotExecutable:
+      return "the program was found, but cannot be executed";
+    case ExitCode::kNoSuchProgram:
+      return "the program was not found";
   }
   return "unknown";
 }

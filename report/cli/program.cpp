@@ -165,12 +165,16 @@ class Program {
 
  private:
   int run_command() {
-    const SplitLine line = split_command_line(words_);
+    SplitLine line = split_command_line(words_);
     const Command* command = line.command ? find_command(commands_, *line.command) : nullptr;
     if (line.command && command == nullptr) throw unknown_command(commands_, *line.command);
+    starts_program_ = command != nullptr && command->starts_program;
+    std::vector<std::string> program;
+    if (starts_program_) program = take_program(line, *command);
     // --help works beside options that are wrong, and beside a configuration that is.
     if (command != nullptr && wants_help(line.after)) return show(command_help(*command));
-    const ParsedOptions parsed = parse_options(line, command, commands_, option_sources());
+    ParsedOptions parsed = parse_options(line, command, commands_, option_sources());
+    if (starts_program_) parsed.arguments = std::move(program);
     log_.emplace(STDERR_FILENO, log_options(parsed));
     if (parsed.values.count("version") != 0) return show(version_text());
     if (parsed.values.count("help") != 0) {
@@ -207,6 +211,7 @@ class Program {
                                     "the process runs on as it was")
                             : Error(plain.code(), plain.what(), advice(plain, words_));
     log_->error(event_of(error.code()), error);
+    if (starts_program_) return status_instead_of_program(error);
     try {
       if (asks_for_json(words_)) Output(STDOUT_FILENO, {}).write_text(error_json(error, 0));
     } catch (const std::exception&) {
@@ -217,8 +222,14 @@ class Program {
     return number != 0 && !is_grave(error.code()) ? kSignalled + number : static_cast<int>(error.code());
   }
 
+  static int status_instead_of_program(const Error& error) {
+    const bool of_program = error.code() == ExitCode::kNotExecutable || error.code() == ExitCode::kNoSuchProgram;
+    return static_cast<int>(of_program ? error.code() : ExitCode::kNotStarted);
+  }
+
   const std::vector<std::string>& words_;
   std::vector<Command> commands_;
+  bool starts_program_ = false;
   std::optional<StderrLog> log_;
 };
 

@@ -9,6 +9,8 @@ namespace {
 std::atomic<int> first_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
+std::atomic<bool> pipes_were_ignored{false};  // of the whole process, as the signal's disposition is
+
 void remember(int number) {
   int none = 0;
   first_signal.compare_exchange_strong(none, number);
@@ -39,6 +41,14 @@ SignalGuard::~SignalGuard() {
 
 int SignalGuard::received() { return first_signal.load(); }
 
-void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
+void ignore_broken_pipes() {
+  pipes_were_ignored = std::signal(SIGPIPE, SIG_IGN) == SIG_IGN;
+}
+
+struct sigaction broken_pipes_before() {
+  struct sigaction action {};
+  action.sa_handler = pipes_were_ignored ? SIG_IGN : SIG_DFL;
+  return action;
+}
 
 }  // namespace memsnap

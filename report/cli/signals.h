@@ -25,5 +25,7 @@ class SignalGuard {
 };
 
 void ignore_broken_pipes();
+// Of SIGPIPE before that: what a program that memsnap starts is to have.
+struct sigaction broken_pipes_before();
 
 }  // namespace memsnap

@@ -49,13 +49,24 @@ void add_tracking_options(po::options_description& options) {
   add_recording_options(options);
 }
 
-void add_recording_options(po::options_description& options) {
+void add_recording_options(po::options_description& options, const char* usual) {
   auto add = options.add_options();
-  add("sample", po::value<ByteCount>()->value_name("BYTES"),
-      "record one allocation in so many bytes on average; default 512KiB, 1: every one");
+  const std::string sample = fmt::format(
+      "record one allocation in so many bytes on average; default {}, 1: every one", usual);
+  add("sample", po::value<ByteCount>()->value_name("BYTES"), sample.c_str());
   add("allocators", po::value<std::string>()->value_name("malloc,python,mmap"),
       "which are tracked; default malloc,mmap; python is every small object");
   add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 1000");
+}
+
+void read_recording_options(const po::variables_map& options, TrackingRequest& request) {
+  request.depth = kUsualDepth;
+  if (const auto period = option_value<ByteCount>(options, "sample")) request.period = period->value;
+  if (request.period == 0) throw Error(ExitCode::kUsage, "--sample 0 records nothing", "--sample 1 records every one");
+  if (const auto depth = option_value<WholeNumber>(options, "depth")) request.depth = depth->value;
+  if (request.depth == 0 || request.depth > kMostDepth)
+    throw Error(ExitCode::kUsage, fmt::format("--depth is 1 to {}", kMostDepth), "");
+  if (const auto allocators = option_value<std::string>(options, "allocators")) read_allocators(*allocators, request);
 }
 
 std::optional<TrackingRequest> tracking_request(const Invocation& invocation) {
@@ -70,13 +81,7 @@ std::optional<TrackingRequest> tracking_request(const Invocation& invocation) {
   TrackingRequest request;
   if (duration) request.duration = std::chrono::duration_cast<std::chrono::milliseconds>(duration->value);
   request.period = kUsualPeriod;
-  if (const auto period = option_value<ByteCount>(options, "sample")) request.period = period->value;
-  if (request.period == 0) throw Error(ExitCode::kUsage, "--sample 0 records nothing", "--sample 1 records every one");
-  request.depth = kUsualDepth;
-  if (const auto depth = option_value<WholeNumber>(options, "depth")) request.depth = depth->value;
-  if (request.depth == 0 || request.depth > kMostDepth)
-    throw Error(ExitCode::kUsage, fmt::format("--depth is 1 to {}", kMostDepth), "");
-  if (const auto allocators = option_value<std::string>(options, "allocators")) read_allocators(*allocators, request);
+  read_recording_options(options, request);
   const FreezeOptions freeze = freeze_options(options);
   request.limits.wait = freeze.wait;
   request.limits.max_pause = freeze.max_pause;

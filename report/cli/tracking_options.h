@@ -10,8 +10,10 @@ namespace memsnap {
 
 // --for, --no-inject, --require-tracking, and those of recording.
 void add_tracking_options(boost::program_options::options_description& options);
-// --sample, --allocators, --depth.
-void add_recording_options(boost::program_options::options_description& options);
+// --sample, --allocators, --depth. `usual`: what --sample is when it is not given, for the help.
+void add_recording_options(boost::program_options::options_description& options, const char* usual = "512KiB");
+// What those ask for. Throws Error kUsage.
+void read_recording_options(const boost::program_options::variables_map& options, TrackingRequest& request);
 
 // What they ask for, for the process that the caller names. Empty: no tracking. Throws Error kUsage.
 std::optional<TrackingRequest> tracking_request(const Invocation& invocation);

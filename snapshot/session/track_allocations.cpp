@@ -21,6 +21,7 @@
 #include "inject/control/tracking.h"
 #include "snapshot/cpython/allocator_structs.h"
 #include "snapshot/cpython/python_process.h"
+#include "snapshot/session/stack_config.h"
 #include "snapshot/threads/tasks.h"
 
 namespace memsnap {
@@ -40,19 +41,6 @@ double in_ms(std::chrono::nanoseconds time) { return std::chrono::duration<doubl
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-// The exported function of the interpreter's own program or library; 0: it has none.
-std::uint64_t function(const std::vector<std::unique_ptr<ElfImage>>& images, const PythonProcess& python,
-                       std::initializer_list<const char*> names) {
-  const auto image = std::find_if(images.begin(), images.end(), [&](const auto& each) {
-    return python.runtime >= each->range().begin && python.runtime < each->range().end;
-  });
-  if (image == images.end()) return 0;
-  for (const char* name : names) {
-    if (const auto address = (*image)->symbol(name)) return *address;
-  }
-  return 0;
 }
 
 class Recording {
@@ -88,21 +76,9 @@ class Recording {
     const auto images = loaded_images(request_.pid, map, live);
     const PythonProcess python = find(images, map, live);
     setup.python_hex = python.version.hex();
-    setup.config.layout = python.layout;
-    if (python.layout.runtime.finalizing != 0)
-      setup.config.finalizing = python.runtime + python.layout.runtime.finalizing;
-    setup.config.code_type = python.type("PyCode_Type").value_or(0);
-    // PyGILState's answer is the thread's own also while it does not hold the GIL.
-    setup.config.thread_state_released = function(images, python, {"PyGILState_GetThisThreadState"});
-    setup.config.thread_state =
-        python.version.at_least(3, 12)
-            ? function(images, python, {"PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet"})
-            : setup.config.thread_state_released;
-    if (setup.config.thread_state == 0) {
-      setup.config.thread_state = setup.config.thread_state_released;
-      if (setup.config.thread_state == 0)
-        warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
-    }
+    setup.config = stack_config(images, python);
+    if (setup.config.thread_state == 0)
+      warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
     if (request_.python_objects) add_domains(setup, live, map, images, python);
     return setup;
   }

@@ -1,0 +1,324 @@
+#include "snapshot/session/run_program.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <utility>
+
+#include "attach/base/error.h"
+#include "attach/cached_memory.h"
+#include "attach/elf_image.h"
+#include "attach/memory_map.h"
+#include "attach/process_id.h"
+#include "attach/tracee_wait.h"
+#include "inject/control/tracking.h"
+#include "snapshot/cpython/allocator_structs.h"
+#include "snapshot/cpython/initialized_word.h"
+#include "snapshot/cpython/python_process.h"
+#include "snapshot/session/stack_config.h"
+#include "snapshot/session/target_info.h"
+#include "snapshot/threads/tasks.h"
+
+namespace memsnap {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::size_t kProbeCache = 16u << 20;
+constexpr milliseconds kPoll{20};            // for new libraries, the lease and the end
+constexpr milliseconds kPollForPython{2};    // while the program is attached to without debug registers
+constexpr int kReadingsForPause = 20;        // a reading takes at most 1 / so much of the time
+constexpr std::chrono::hours kSuspended{24};  // memsnap itself is stopped, and the program most likely too
+
+double in_ms(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+class Run {
+ public:
+  Run(const RunRequest& request, Log& log) : request_(request), log_(log) {}
+
+  RunResult run() {
+    {
+      LaunchedProcess launched(request_.command, [this] { attend(milliseconds(0)); });
+      pid_ = launched.pid();
+      if (request_.launched) request_.launched(pid_);
+      or_untracked([&] { begin(launched); });
+      launched.let_go();
+    }
+    or_untracked([&] { record(); });
+    or_untracked([&] { finish(); });
+    while (!has_ended(pid_)) attend(kPoll);
+    while (::waitpid(pid_, &result_.status, __WALL) < 0 && errno == EINTR) {
+    }
+    return std::move(result_);
+  }
+
+ private:
+  template <class Work>
+  void or_untracked(const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (has_ended(pid_) && tracking_) return;  // in the middle of something: what was recorded is kept
+      result_.refusal = error.what();
+      tracking_.reset();
+    }
+  }
+
+  void warn(const char* event, const std::string& text) {
+    log_.warning(event, text);
+    result_.warnings.push_back(text);
+  }
+
+  // The agent's lease outlasts a stop of memsnap itself.
+  void attend(milliseconds wait) {
+    const auto now = steady_clock::now();
+    if (tracking_ && now - renewed_ > request_.tracking.lease && renewed_ != steady_clock::time_point{})
+      warn("suspended", fmt::format("memsnap could not run for {:.0f} s: allocations of that time may be missing",
+                                    in_ms(now - renewed_) / 1000));
+    if (tracking_ && now - renewed_ > kPoll) renew({});
+    if (!request_.attend || !request_.attend(wait)) return;
+    if (tracking_) renew(kSuspended);
+    ::raise(SIGSTOP);
+    if (tracking_) renew({});
+  }
+
+  void renew(milliseconds longer) {
+    health_ = tracking_->renew_lease(longer);
+    renewed_ = steady_clock::now();
+  }
+
+  // From the program's start until its interpreter is there.
+  void begin(LaunchedProcess& launched) {
+    using Reached = LaunchedProcess::Reached;
+    if (!request_.debug_registers) return;
+    for (Reached reached = launched.run_to_entry();;) {
+      if (reached == Reached::kEnded) return tell_never_python();
+      if (reached == Reached::kRefused) return tell_late("the kernel gives no debug registers");
+      const auto began = steady_clock::now();
+      const auto python = load(launched);
+      if (!python) {
+        reached = launched.run_to_program();
+        if (reached == Reached::kProgram) reached = launched.run_to_entry();
+        continue;
+      }
+      const auto loaded = steady_clock::now();
+      if (python->initialized == 0) return tell_late("its Py_IsInitialized() is of an unknown form");
+      reached = launched.run_to_write(python->initialized);
+      if (reached == Reached::kEnded) return;
+      if (reached == Reached::kRefused) return tell_late("the kernel gives no debug registers");
+      if (reached == Reached::kProgram) {
+        tracking_->forget();
+        tracking_.reset();
+        reached = launched.run_to_entry();
+        continue;
+      }
+      const auto ready = steady_clock::now();
+      add_stacks(20);
+      result_.from_start = true;
+      result_.start_ms = in_ms(steady_clock::now() - began);
+      result_.held_ms = in_ms(loaded - began + (steady_clock::now() - ready));
+      return;
+    }
+  }
+
+  void tell_never_python() {
+    result_.refusal = "the command never became a CPython; only its own process is tracked, not those it starts";
+  }
+  void tell_late(const char* why) {
+    log_.info("late", fmt::format("it is attached to when its interpreter is there: {}", why));
+  }
+
+  // At the entry of a program. Empty: it is no CPython.
+  std::optional<UninitializedPython> load(LaunchedProcess& launched) {
+    const MemoryMap map = MemoryMap::of(pid_);
+    const LiveMemory live(pid_);
+    const auto images = loaded_images(pid_, map, live);
+    auto python = find_uninitialized_python(images, live);
+    if (!python) return std::nullopt;
+    target_.emplace(ProcessId::open(pid_));
+    TrackingSetup setup = plain_setup();
+    setup.holder = &launched.tracer();
+    if (request_.tracking.python_objects) {
+      PythonProcess place;
+      place.runtime = python->runtime;
+      hook_domains(setup, find_allocator_structs(live, map, images, place));
+    }
+    start(setup);
+    return python;
+  }
+
+  TrackingSetup plain_setup() const {
+    TrackingSetup setup;
+    setup.period = request_.tracking.period;
+    setup.depth = request_.tracking.depth;
+    setup.mappings = request_.tracking.mappings;
+    setup.limits = request_.tracking.limits;
+    setup.lease = request_.tracking.lease;
+    return setup;
+  }
+
+  void hook_domains(TrackingSetup& setup, const std::optional<AllocatorStructs>& structs) {
+    if (!structs) return warn_no_domains();
+    setup.allocator_mem = structs->mem;
+    setup.allocator_obj = structs->obj;
+  }
+  void warn_no_domains() {
+    warn("no_python_domain",
+         "Python's small blocks are not tracked: its allocators are not pymalloc's own (PYTHONMALLOC, -X dev, "
+         "tracemalloc)");
+  }
+
+  void start(const TrackingSetup& setup) {
+    tracking_ = Tracking::start(*target_, setup, log_);
+    result_.load_ms = in_ms(tracking_->facts().pause);
+    renewed_ = steady_clock::now();
+  }
+
+  // The interpreter is there. `attempts`: it may be changing while it is looked at.
+  void add_stacks(int attempts) {
+    const MemoryMap map = MemoryMap::of(pid_);
+    const LiveMemory live(pid_);
+    const auto images = loaded_images(pid_, map, live);
+    for (int attempt = 1;; ++attempt) {
+      try {
+        const PythonProcess python = find_python(pid_, images, CachedMemory(live, map, kProbeCache));
+        const AgentConfig config = stack_config(images, python);
+        if (tracking_) {
+          if (!tracking_->add_stacks(config, python.version.hex()))
+            throw Error(ExitCode::kGaveUp, "the agent's configuration cannot be written", "");
+          if (!tracking_->domains_hooked()) warn_no_domains();
+        } else {
+          load_late(config, python, live, map, images);
+        }
+        stacks_ = true;
+        result_.target = read_target_info(pid_);
+        result_.target.python = python.version.text();
+        result_.target.python_hex = python.version.hex();
+        if (config.thread_state == 0)
+          warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
+        return;
+      } catch (const LayoutCheckFailed&) {
+        if (attempt >= attempts) throw;
+      }
+    }
+  }
+
+  void load_late(const AgentConfig& config, const PythonProcess& python, const ProcessMemory& live,
+                 const MemoryMap& map, const std::vector<std::unique_ptr<ElfImage>>& images) {
+    if (!target_) target_.emplace(ProcessId::open(pid_));
+    TrackingSetup setup = plain_setup();
+    setup.config = config;
+    setup.python_hex = python.version.hex();
+    if (request_.tracking.python_objects) hook_domains(setup, find_allocator_structs(live, map, images, python));
+    start(setup);
+  }
+
+  // Looks for an interpreter that comes up while nobody holds the program. False: the program has ended.
+  bool wait_for_python() {
+    while (!has_ended(pid_)) {
+      try {
+        add_stacks(1);
+        return true;
+      } catch (const Error& error) {
+        if (error.code() != ExitCode::kUnsupported && error.code() != ExitCode::kNoSuchProcess) throw;
+        result_.refusal = error.what();
+      }
+      attend(kPollForPython);
+    }
+    return tracking_ != nullptr;
+  }
+
+  void record() {
+    if (!result_.refusal.empty() || (!stacks_ && !wait_for_python())) return;
+    result_.refusal.clear();
+    open_tables();
+    const auto began = steady_clock::now();
+    auto next_slice = began + request_.tracking.slice;
+    while (!has_ended(pid_)) {
+      attend(kPoll);
+      if (health_ == Tracking::Health::kGone) return;
+      if (health_ == Tracking::Health::kMemoryShort)
+        return warn("memory_short", "recording ended early: the memory limit of the program is near");
+      tracking_->poll_new_libraries();
+      if (request_.look_wanted && request_.look_wanted()) look();
+      if (steady_clock::now() >= next_slice) next_slice = read_slice();
+    }
+  }
+
+  void open_tables() {
+    FileDescriptor file(::fcntl(tracking_->descriptor(), F_DUPFD_CLOEXEC, 0));
+    tables_.emplace(std::move(file));
+    recorder_.emplace(*tables_);
+  }
+
+  steady_clock::time_point read_slice() {
+    const auto began = steady_clock::now();
+    recorder_->add(tables_->read(), now_ns(), resident());
+    name_threads();
+    const auto now = steady_clock::now();
+    return now + std::max<steady_clock::duration>(request_.tracking.slice, kReadingsForPause * (now - began));
+  }
+
+  void look() {
+    try {
+      request_.look(*tables_, *recorder_);
+    } catch (const Error& error) {
+      warn("no_snapshot", fmt::format("there is no snapshot: {}", error.what()));
+    }
+  }
+
+  std::uint64_t resident() {
+    try {
+      const MemoryUse use = read_memory_use(pid_);
+      result_.memory.rss = use.rss;
+      result_.memory.pss = use.pss;
+      result_.memory.uss = use.uss;
+      return use.rss;
+    } catch (const Error&) {
+      return 0;  // it has ended
+    }
+  }
+
+  void name_threads() {
+    for (const Task& task : read_tasks(pid_))
+      recorder_->name_thread(static_cast<std::uint32_t>(task.inner_tid), task.name);
+  }
+
+  void finish() {
+    if (!tracking_) return;
+    if (!tables_) open_tables();
+    recorder_->add(tables_->read(), now_ns(), 0);
+    result_.profile = recorder_->finish();
+    result_.left_behind = tracking_->stop().left_behind;
+    tracking_.reset();
+  }
+
+  const RunRequest& request_;
+  Log& log_;
+  RunResult result_;
+  pid_t pid_ = 0;
+  std::optional<ProcessId> target_;
+  std::unique_ptr<Tracking> tracking_;
+  std::optional<TableReader> tables_;
+  std::optional<SliceRecorder> recorder_;
+  Tracking::Health health_ = Tracking::Health::kGood;
+  steady_clock::time_point renewed_{};
+  bool stacks_ = false;
+};
+
+}  // namespace
+
+RunResult run_program(const RunRequest& request, Log& log) { return Run(request, log).run(); }
+
+}  // namespace memsnap
