@@ -33,9 +33,11 @@ bool take_stop(pid_t tid, int* status) {
   return true;
 }
 
+// A stop of a traced thread is reported whatever is asked for.
 bool has_ended(pid_t tid) {
   siginfo_t info{};
-  return ::waitid(P_PID, static_cast<id_t>(tid), &info, WEXITED | WNOWAIT | WNOHANG | __WALL) < 0 || info.si_pid == tid;
+  if (::waitid(P_PID, static_cast<id_t>(tid), &info, WEXITED | WNOWAIT | WNOHANG | __WALL) < 0) return true;
+  return info.si_pid == tid && (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED);
 }
 
 pid_t look_at_tracee(pid_t tid, int* status) {

@@ -83,10 +83,10 @@ class Run {
   // The agent's lease outlasts a stop of memsnap itself.
   void attend(milliseconds wait) {
     const auto now = steady_clock::now();
-    if (tracking_ && now - renewed_ > request_.tracking.lease && renewed_ != steady_clock::time_point{})
+    if (tracking_ && now - renewed_ > request_.tracking.lease && health_ == Tracking::Health::kGood)
       warn("suspended", fmt::format("memsnap could not run for {:.0f} s: allocations of that time may be missing",
                                     in_ms(now - renewed_) / 1000));
-    if (tracking_ && now - renewed_ > kPoll) renew({});
+    if (tracking_ && now - renewed_ > kPoll && health_ != Tracking::Health::kGone) renew({});
     if (!request_.attend || !request_.attend(wait)) return;
     if (tracking_) renew(kSuspended);
     ::raise(SIGSTOP);
@@ -247,13 +247,18 @@ class Run {
     auto next_slice = began + request_.tracking.slice;
     while (!has_ended(pid_)) {
       attend(kPoll);
-      if (health_ == Tracking::Health::kGone) return;
+      if (health_ == Tracking::Health::kGone) return wait_for_exit();
       if (health_ == Tracking::Health::kMemoryShort)
         return warn("memory_short", "recording ended early: the memory limit of the program is near");
       tracking_->poll_new_libraries();
       if (request_.look_wanted && request_.look_wanted()) look();
       if (steady_clock::now() >= next_slice) next_slice = read_slice();
     }
+  }
+
+  // Its memory is gone: it is on its way out, or has become another program.
+  void wait_for_exit() {
+    while (!has_ended(pid_) && MemoryMap::of(pid_).mappings().empty()) attend(kPollForPython);
   }
 
   void open_tables() {
