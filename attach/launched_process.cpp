@@ -24,7 +24,7 @@ namespace memsnap {
 namespace {
 
 constexpr int kNotStarted = 125;
-constexpr long kTick = 20'000'000;  // ns between looks at what else there is to do
+constexpr long kTick = 20'000'000;       // ns between looks at what else there is to do
 constexpr std::uint64_t kCode64 = 0x33;  // cs of a 64-bit program
 
 // Debug register 7, Intel SDM 17.2.4: breakpoint 0 for this task alone.
@@ -165,8 +165,9 @@ LaunchedProcess::Stop LaunchedProcess::next_stop(bool guarded) {
       armed_ = false;  // the kernel clears them
       return Stop::kProgram;
     }
-    const bool hit = event == 0 && signal == SIGTRAP && armed_ &&
-                     (static_cast<std::uint64_t>(ptrace(PTRACE_PEEKUSER, pid_, debug_register(6), nullptr)) & kHit) != 0;
+    const bool hit =
+        event == 0 && signal == SIGTRAP && armed_ &&
+        (static_cast<std::uint64_t>(ptrace(PTRACE_PEEKUSER, pid_, debug_register(6), nullptr)) & kHit) != 0;
     if (hit) {
       poke(pid_, 6, 0);
       held_ = true;

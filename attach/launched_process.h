@@ -41,10 +41,10 @@ class LaunchedProcess {
   TracerThread& tracer() { return tracer_; }
 
   enum class Reached {
-    kPlace,     // held there
-    kProgram,   // it has become another program (execve): held before its first instruction
-    kEnded,     // it waits to be reaped
-    kRefused,   // the kernel does not give debug registers: held where it was
+    kPlace,    // held there
+    kProgram,  // it has become another program (execve): held before its first instruction
+    kEnded,    // it waits to be reaped
+    kRefused,  // the kernel does not give debug registers: held where it was
   };
   // From a new program to the program's own first instruction: its libraries are loaded and bound, and their
   // constructors have run.

@@ -20,7 +20,7 @@ class StoppedProcess {
     std::chrono::milliseconds wait{5000};    // for a moment at which all stop
     std::chrono::milliseconds longest{250};  // one attempt: no thread is held longer while others still run
     bool one_thread = false;                 // only the first that can be stopped: enough to reap a child
-    bool held = false;  // its only thread is stopped by the calling thread already, which keeps it
+    bool held = false;                       // its only thread is stopped by the calling thread already, which keeps it
   };
 
   // Throws Error: kBusy (another tracer), kNoPermission, kNoSuchProcess, kGaveUp (not stopped within the wait).

@@ -38,8 +38,8 @@ Report make_run(const RunFindings& findings) {
   report.facts.push_back({"held_ms", {findings.held_ms}});
   report.facts.push_back({"snapshots", {std::move(snapshots)}});
   if (tracking.profile == nullptr) {
-    report.headline = {Line().text(fmt::format("memsnap: {}; not tracked: {}", how_it_ended(findings), tracking.refusal),
-                                   Emphasis::kWarning)};
+    report.headline = {Line().text(
+        fmt::format("memsnap: {}; not tracked: {}", how_it_ended(findings), tracking.refusal), Emphasis::kWarning)};
   } else {
     report.headline = {title(findings, *tracking.profile)};
   }

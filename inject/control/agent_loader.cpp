@@ -57,9 +57,8 @@ class Loader {
       : target_(target), setup_(setup), memory_(memory), plan_(plan), clock_(clock) {}
 
   LoadedAgent run() {
-    StoppedProcess stopped(target_, {.wait = setup_.limits.wait,
-                                     .longest = setup_.limits.max_pause,
-                                     .held = setup_.holder != nullptr});
+    StoppedProcess stopped(
+        target_, {.wait = setup_.limits.wait, .longest = setup_.limits.max_pause, .held = setup_.holder != nullptr});
     require_all(target_, stopped);
     stopped_ = stopped.stopped().front();
     std::string why;

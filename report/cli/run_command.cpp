@@ -71,7 +71,8 @@ class ReportFile {
   // Nothing on stderr under -q.
   void write(const Report& report, bool quiet) const {
     if (quiet && !own_) return;
-    OutputOptions options{.format = format_, .style = style_, .terminal = detect_terminal(fd_, environment_variable), .pager = ""};
+    OutputOptions options{
+        .format = format_, .style = style_, .terminal = detect_terminal(fd_, environment_variable), .pager = ""};
     options.style.width = options.terminal.columns;
     options.style.color = use_color(ColorChoice::kAuto, options.terminal, environment_variable);
     Output output(fd_, options);
@@ -156,7 +157,8 @@ class RunSession {
     fill_allocation_sites(snapshot.graph, tables, recorder.rows_of_sites());
     snapshot.profile = recorder.profile();
     const fs::path whole(path);
-    const std::string name = fmt::format("{}-{}{}", whole.stem().string(), snapshots_.size() + 1, whole.extension().string());
+    const std::string name =
+        fmt::format("{}-{}{}", whole.stem().string(), snapshots_.size() + 1, whole.extension().string());
     const Capture kept = capturer_.keep(std::move(result), (whole.parent_path() / name).string());
     if (!kept.file) return;
     invocation_.log.notice("snapshot", fmt::format("snapshot {}", kept.file->path));
@@ -219,8 +221,10 @@ Command run_command() {
       "Starts it and records who allocates what, every allocation unless --sample says otherwise, until it ends. The\n"
       "exit status is the program's own (128 + N when signal N ended it); standard input, output and error are the\n"
       "program's too: what memsnap has to say comes on standard error when the program has ended, or goes to the FILE\n"
-      "of --report. A command may become Python by several steps (a shell script that ends in exec, env, a shim); what\n"
-      "it starts as a process of its own is not tracked. Ctrl-C is for the program, and memsnap waits for what it makes\n"
+      "of --report. A command may become Python by several steps (a shell script that ends in exec, env, a shim); "
+      "what\n"
+      "it starts as a process of its own is not tracked. Ctrl-C is for the program, and memsnap waits for what it "
+      "makes\n"
       "of it; SIGTERM and SIGHUP are sent on to it. Should memsnap be killed while the interpreter is being started, \n"
       "the program ends with it; from then on it runs on.";
   auto add = command.options.add_options();

@@ -41,9 +41,7 @@ SignalGuard::~SignalGuard() {
 
 int SignalGuard::received() { return first_signal.load(); }
 
-void ignore_broken_pipes() {
-  pipes_were_ignored = std::signal(SIGPIPE, SIG_IGN) == SIG_IGN;
-}
+void ignore_broken_pipes() { pipes_were_ignored = std::signal(SIGPIPE, SIG_IGN) == SIG_IGN; }
 
 struct sigaction broken_pipes_before() {
   struct sigaction action {};

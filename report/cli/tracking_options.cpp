@@ -51,8 +51,8 @@ void add_tracking_options(po::options_description& options) {
 
 void add_recording_options(po::options_description& options, const char* usual) {
   auto add = options.add_options();
-  const std::string sample = fmt::format(
-      "record one allocation in so many bytes on average; default {}, 1: every one", usual);
+  const std::string sample =
+      fmt::format("record one allocation in so many bytes on average; default {}, 1: every one", usual);
   add("sample", po::value<ByteCount>()->value_name("BYTES"), sample.c_str());
   add("allocators", po::value<std::string>()->value_name("malloc,python,mmap"),
       "which are tracked; default malloc,mmap; python is every small object");

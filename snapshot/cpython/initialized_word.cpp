@@ -14,7 +14,9 @@ constexpr std::uint64_t kLargestRuntime = 4u << 20;
 // The bytes of a function, read in the order in which they run.
 class Code {
  public:
-  Code(const ProcessMemory& memory, std::uint64_t address) : address_(address) { valid_ = memory.copy(address, bytes_); }
+  Code(const ProcessMemory& memory, std::uint64_t address) : address_(address) {
+    valid_ = memory.copy(address, bytes_);
+  }
 
   bool skip(std::initializer_list<unsigned> wanted) {
     if (!valid_ || at_ + wanted.size() > bytes_.size()) return false;
@@ -54,7 +56,7 @@ std::optional<std::uint64_t> variable_returned(const ProcessMemory& memory, std:
   } else if (code.skip({0x8b, 0x04, 0x25})) {  // mov variable, %eax
     address = static_cast<std::uint64_t>(code.number<std::int32_t>());
   } else {
-    const bool through_table = code.skip({0x48, 0x8b, 0x05});           // mov slot(%rip), %rax
+    const bool through_table = code.skip({0x48, 0x8b, 0x05});         // mov slot(%rip), %rax
     if (!through_table && !code.skip({0x48, 0x8d, 0x05})) return {};  // lea variable(%rip), %rax
     const std::int64_t distance = code.number<std::int32_t>();
     const std::uint64_t base = code.after(distance);

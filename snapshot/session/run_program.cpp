@@ -31,9 +31,9 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kProbeCache = 16u << 20;
-constexpr milliseconds kPoll{20};            // for new libraries, the lease and the end
-constexpr milliseconds kPollForPython{2};    // while the program is attached to without debug registers
-constexpr int kReadingsForPause = 20;        // a reading takes at most 1 / so much of the time
+constexpr milliseconds kPoll{20};             // for new libraries, the lease and the end
+constexpr milliseconds kPollForPython{2};     // while the program is attached to without debug registers
+constexpr int kReadingsForPause = 20;         // a reading takes at most 1 / so much of the time
 constexpr std::chrono::hours kSuspended{24};  // memsnap itself is stopped, and the program most likely too
 
 double in_ms(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
@@ -205,8 +205,7 @@ class Run {
         result_.target = read_target_info(pid_);
         result_.target.python = python.version.text();
         result_.target.python_hex = python.version.hex();
-        if (config.thread_state == 0)
-          warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
+        if (config.thread_state == 0) warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
         return;
       } catch (const LayoutCheckFailed&) {
         if (attempt >= attempts) throw;

@@ -19,7 +19,7 @@ namespace memsnap {
 
 struct RunRequest {
   LaunchCommand command;
-  TrackingRequest tracking;  // of it are taken: period, depth, python_objects, mappings, limits, lease, slice
+  TrackingRequest tracking;     // of it are taken: period, depth, python_objects, mappings, limits, lease, slice
   bool debug_registers = true;  // false: the program is attached to when its interpreter is there
   std::function<void(pid_t)> launched;
   // Waits so long for a signal to memsnap, and sees to those that came. True: memsnap is to stop itself (Ctrl-Z).
@@ -30,11 +30,11 @@ struct RunRequest {
 };
 
 struct RunResult {
-  int status = 0;  // wait status
+  int status = 0;                            // wait status
   std::optional<AllocationProfile> profile;  // empty: it was not tracked
   std::string refusal;                       // why
   TargetInfo target;
-  MemoryTotals memory;     // the last that was seen
+  MemoryTotals memory;      // the last that was seen
   bool from_start = false;  // of its own code nothing ran before it was tracked
   double load_ms = 0;
   double start_ms = 0;  // from its first instruction to its interpreter being ready, memsnap's part with it

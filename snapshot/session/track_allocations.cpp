@@ -77,8 +77,7 @@ class Recording {
     const PythonProcess python = find(images, map, live);
     setup.python_hex = python.version.hex();
     setup.config = stack_config(images, python);
-    if (setup.config.thread_state == 0)
-      warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
+    if (setup.config.thread_state == 0) warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
     if (request_.python_objects) add_domains(setup, live, map, images, python);
     return setup;
   }
