@@ -21,7 +21,7 @@ inline volatile AgentControl& control() { return *reinterpret_cast<volatile Agen
 
 // False in a forked child, whose control page is zero and whose tables are not mapped: nothing else is looked at
 // before.
-inline bool recording() { return control().mode == static_cast<std::uint32_t>(AgentMode::kRecord); }
+inline bool recording() { return control().mode != static_cast<std::uint32_t>(AgentMode::kOff); }
 
 template <class F>
 F* function_at(std::uint64_t address) {

@@ -41,6 +41,12 @@ void count(ThreadCache& self, std::uint32_t site, std::uint64_t address, const W
   self.last_block = address;
 }
 
+std::uint64_t system_call(std::uint64_t number, std::uint64_t argument) {
+  std::uint64_t result = 0;
+  asm volatile("syscall" : "=a"(result) : "0"(number), "D"(argument), "S"(0) : "rcx", "r11", "memory");
+  return result;
+}
+
 }  // namespace
 
 void record(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator) {
@@ -100,6 +106,28 @@ std::uint64_t unmapped(const void* mapping, std::size_t length) {
     page += kPage;
   }
   return gone;
+}
+
+// By then functions registered with atexit have run and threads were joined; modules are still whole.
+void wait_at_exit() {
+  struct Time {
+    std::int64_t seconds, nanoseconds;
+  };
+  constexpr Time kMoment{0, 500'000};
+  constexpr std::uint64_t kNanosleep = 35;
+  constexpr std::uint64_t kParent = 110;
+  if (config.finalizing == 0 || *reinterpret_cast<volatile std::uint64_t*>(config.finalizing) == 0) return;
+  auto* const header = reinterpret_cast<AgentHeader*>(config.shared);
+  auto state = static_cast<std::uint32_t>(AgentExit::kNotYet);
+  __atomic_compare_exchange_n(&header->at_exit, &state, static_cast<std::uint32_t>(AgentExit::kWaits), false,
+                              __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+  while (recording() && load_acquire(&header->at_exit) == static_cast<std::uint32_t>(AgentExit::kWaits)) {
+    if (system_call(kParent, 0) != header->keeper_pid) {  // memsnap has started this program, and is gone
+      return store_release(&header->at_exit, static_cast<std::uint32_t>(AgentExit::kGoOn));
+    }
+    system_call(kNanosleep, reinterpret_cast<std::uint64_t>(&kMoment));
+    check_lease();
+  }
 }
 
 }  // namespace memsnap::agent

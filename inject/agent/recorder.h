@@ -17,10 +17,18 @@ inline constexpr std::uint64_t kFilterSize = 1u << 16;
 extern constinit std::uint8_t filter[kFilterSize];  // NOLINT: no library here, and nothing to initialise
 inline std::uint8_t& filter_of(std::uint64_t address) { return filter[(address >> 4) * 0x9e3779b97f4a7c15ull >> 48]; }
 
+// Waits, when Python has begun to end and memsnap wants to see it as it is then.
+[[gnu::noinline, gnu::cold]] void wait_at_exit();
+inline void look_for_exit() {
+  if (control().mode == static_cast<std::uint32_t>(AgentMode::kRecordToExit)) [[unlikely]]
+    wait_at_exit();
+}
+
 // The calling thread, marked as being in a hook, or null: nothing is recorded now, or this hook was entered from a
 // hook, or from a signal handler in the middle of one. Then it only passes through. The first form is for where
 // recording() has just been true.
 inline ThreadCache* enter_recording() {
+  look_for_exit();
   ThreadCache* const self = this_thread();
   if (self == nullptr) [[unlikely]]
     return nullptr;

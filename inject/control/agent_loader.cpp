@@ -109,14 +109,15 @@ class Loader {
     require(at && *at + sizeof(config) <= bytes.size(), "the agent's configuration");
     std::memcpy(bytes.data() + *at, &config, sizeof(config));
     AgentHeader& header = loaded_.mapped.tables->header();
-    loaded_.allocators = plan_.got.allocators | (domains.empty() ? 0 : domain_bits());
+    loaded_.allocators = plan_.got.allocators | (domains.empty() || config.domains_pass != 0 ? 0 : domain_bits());
     header.allocators = loaded_.allocators;
     step("image");
     require(write_image(place.image_begin, bytes), "the agent's memory");
     // Recording begins with the first hook: the lease is the last thing between a killed memsnap and a quiet agent.
-    const AgentControl control{.mode = static_cast<std::uint32_t>(AgentMode::kRecord),
-                               .depth = setup_.depth,
-                               .lease_tsc = clock_.after(setup_.lease)};
+    const AgentControl control{
+        .mode = static_cast<std::uint32_t>(setup_.to_exit ? AgentMode::kRecordToExit : AgentMode::kRecord),
+        .depth = setup_.depth,
+        .lease_tsc = clock_.after(setup_.lease)};
     step("control");
     require(memory_.write_value(place.control, control, stopped_), "the agent's control page");
     step("hook");

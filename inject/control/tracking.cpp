@@ -21,6 +21,15 @@ namespace memsnap {
 
 using std::chrono::steady_clock;
 
+namespace {
+
+AgentMode mode_of(const TrackingSetup& setup, bool record) {
+  if (!record) return AgentMode::kOff;
+  return setup.to_exit ? AgentMode::kRecordToExit : AgentMode::kRecord;
+}
+
+}  // namespace
+
 struct Tracking::State {
   const ProcessId& target;
   TrackingSetup setup;
@@ -53,7 +62,7 @@ struct Tracking::State {
     });
   }
   bool write_control(bool record, std::chrono::milliseconds longer) const {
-    const AgentControl control{.mode = static_cast<std::uint32_t>(record ? AgentMode::kRecord : AgentMode::kOff),
+    const AgentControl control{.mode = static_cast<std::uint32_t>(mode_of(setup, record)),
                                .depth = setup.depth,
                                .lease_tsc = clock.after(std::max(setup.lease, longer))};
     return memory.write_value(facts.place.control, control);
@@ -160,6 +169,20 @@ bool Tracking::add_stacks(const AgentConfig& known, std::uint32_t python_hex) {
   config->thread_state = 0;
   return state.memory.write_value(address, *config) &&
          state.memory.write_value(address + offsetof(AgentConfig, thread_state), known.thread_state);
+}
+
+bool Tracking::waits_at_exit() const {
+  return std::atomic_ref(state_->tables->header().at_exit).load(std::memory_order_acquire) ==
+         static_cast<std::uint32_t>(AgentExit::kWaits);
+}
+
+void Tracking::go_on_to_exit() {
+  std::atomic_ref(state_->tables->header().at_exit)
+      .store(static_cast<std::uint32_t>(AgentExit::kGoOn), std::memory_order_release);
+}
+
+std::uint64_t Tracking::loads() const {
+  return std::atomic_ref(state_->tables->header().dlopen_calls).load(std::memory_order_relaxed);
 }
 
 bool Tracking::domains_hooked() const {

@@ -25,7 +25,7 @@ struct TrackingSetup {
   std::uint64_t period = 512u << 10;  // bytes between samples on average; 1: every block
   std::uint32_t depth = 128;          // most Python frames of a stack
   bool mappings = true;               // mmap and its family too
-  // Of these are taken: thread_state, thread_state_released, finalizing, code_type, native, layout.
+  // Of these are taken: thread_state, thread_state_released, finalizing, code_type, native, layout, domains_pass.
   AgentConfig config{};
   std::uint32_t python_hex = 0;
   std::uint64_t allocator_mem = 0;  // PyMemAllocatorEx of the domains MEM and OBJ; 0: not hooked
@@ -33,6 +33,7 @@ struct TrackingSetup {
   StopLimits limits;
   std::chrono::milliseconds lease{10000};  // the agent records for so long without a renewal
   std::span<const std::byte> image;        // another agent than the built-in one
+  bool to_exit = false;                    // the agent waits for memsnap when Python begins to end: see waits_at_exit()
   StepObserver step;
   TracerThread* holder = nullptr;  // holds the target's only thread stopped, and goes on holding it
 };
@@ -81,6 +82,11 @@ class Tracking {
   // For a program that was caught before its interpreter was there: from now on stacks are recorded. Of `known` is
   // taken what TrackingSetup says of its config; it was verified. False: it cannot be written.
   bool add_stacks(const AgentConfig& known, std::uint32_t python_hex);
+  // Python has begun to end, and goes no further before go_on_to_exit(); asked without a system call.
+  bool waits_at_exit() const;
+  void go_on_to_exit();
+  // Libraries may have come since the last time this was asked.
+  std::uint64_t loads() const;
   // CPython's allocator structs still hold the hooks, if they were hooked.
   bool domains_hooked() const;
 

@@ -163,6 +163,7 @@ struct AgentHeader {  // NOLINT(clang-analyzer-optin.performance.Padding): count
   alignas(64) std::uint32_t leaf_count;
   alignas(64) std::uint64_t dlopen_calls;  // libraries may have come
   alignas(64) AgentLost lost;
+  alignas(64) std::uint32_t at_exit;  // AgentExit; kGoOn is memsnap's
 };
 inline constexpr std::uint64_t kAgentScratch = 64u << 10;
 
@@ -173,7 +174,11 @@ struct AgentControl {
   std::uint32_t depth;      // most Python frames of a stack, up to 1024; deeper stacks cost more than whole ones
   std::uint64_t lease_tsc;  // beyond this time stamp counter the agent records nothing: memsnap is gone
 };
-enum class AgentMode : std::uint32_t { kOff = 0, kRecord = 1 };
+// kRecordToExit: as kRecord, and the first hook that runs when Python has begun to end waits for memsnap, which looks.
+enum class AgentMode : std::uint32_t { kOff = 0, kRecord = 1, kRecordToExit = 2 };
+
+// AgentHeader::at_exit.
+enum class AgentExit : std::uint32_t { kNotYet = 0, kWaits = 1, kGoOn = 2 };
 
 // What the agent must know, written into its image (symbol memsnap_agent_config) before the first hook is set.
 // Addresses are of the target; 0: there is none.
@@ -197,8 +202,9 @@ struct AgentConfig {
   std::uint64_t thread_state_released;  // asked when the first gives none (3.12+: PyGILState_GetThisThreadState)
   std::uint64_t finalizing;             // _PyRuntime's word (layout.runtime.finalizing): set when Python ends
   std::uint64_t code_type;              // PyCode_Type
-  std::uint32_t tid_offset;  // of the tid in the thread control block, verified on every thread; 0: not known
-  std::uint32_t native;      // 1: native frames are asked for
+  std::uint32_t tid_offset;    // of the tid in the thread control block, verified on every thread; 0: not known
+  std::uint32_t native;        // 1: native frames are asked for
+  std::uint64_t domains_pass;  // 1: the domains MEM and OBJ are hooked, but nothing of them is recorded
   std::uint64_t period;
   HeapLayout layout;
 };

@@ -68,10 +68,10 @@ std::string usage(const Command& command) {
 }
 
 std::vector<ExitCode> codes_of(const Command& command) {
-  if (command.starts_program) return command.exit_codes;
-  std::vector<ExitCode> codes{ExitCode::kDone, ExitCode::kUsage};
+  std::vector<ExitCode> codes{ExitCode::kDone};
+  if (!command.starts_program) codes.push_back(ExitCode::kUsage);
   codes.insert(codes.end(), command.exit_codes.begin(), command.exit_codes.end());
-  codes.push_back(ExitCode::kInternal);
+  if (!command.starts_program) codes.push_back(ExitCode::kInternal);
   std::sort(codes.begin(), codes.end());
   codes.erase(std::unique(codes.begin(), codes.end()), codes.end());
   return codes;

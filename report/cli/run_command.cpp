@@ -114,6 +114,10 @@ class RunSession {
     request.attend = [this](std::chrono::milliseconds wait) { return signals_.attend(wait); };
     request.look_wanted = [this] { return signals_.take_request(); };
     request.look = [this](const TableReader& tables, SliceRecorder& recorder) { look(tables, recorder); };
+    if (option_flag(invocation_.options, "snapshot-at-exit"))
+      request.look_at_exit = [this](const TableReader& tables, SliceRecorder& recorder) {
+        at_exit_ = look_at(tables, recorder);
+      };
     RunResult result = run_program(request, invocation_.log);
     const int status = WIFSIGNALED(result.status) ? kSignalled + WTERMSIG(result.status) : WEXITSTATUS(result.status);
     try {
@@ -148,14 +152,19 @@ class RunSession {
     return request;
   }
 
-  // A snapshot of the running program, with what was allocated so far.
-  void look(const TableReader& tables, SliceRecorder& recorder) {
-    const std::string path = capturer_.output_path(target_);
+  SnapshotResult look_at(const TableReader& tables, SliceRecorder& recorder) const {
     SnapshotResult result = capturer_.look(target_, false);
     Snapshot& snapshot = result.snapshot;
     recorder.add(tables.read(), snapshot.header.taken_at_ns, snapshot.header.memory.rss);
     fill_allocation_sites(snapshot.graph, tables, recorder.rows_of_sites());
-    snapshot.profile = recorder.profile();
+    return result;
+  }
+
+  // A snapshot of the running program, with what was allocated so far.
+  void look(const TableReader& tables, SliceRecorder& recorder) {
+    const std::string path = capturer_.output_path(target_);
+    SnapshotResult result = look_at(tables, recorder);
+    result.snapshot.profile = recorder.profile();
     const fs::path whole(path);
     const std::string name =
         fmt::format("{}-{}{}", whole.stem().string(), snapshots_.size() + 1, whole.extension().string());
@@ -168,12 +177,17 @@ class RunSession {
   void finish(RunResult result, int status) {
     SnapshotResult last;
     SnapshotHeader& header = last.snapshot.header;
-    header.kind = SnapshotKind::kAllocations;
-    header.target = result.target;
-    header.memory = result.memory;
-    header.method = "run";
+    if (at_exit_) {
+      last = std::move(*at_exit_);
+    } else {
+      header.kind = SnapshotKind::kAllocations;
+      header.target = result.target;
+      header.memory = result.memory;
+      header.method = "run";
+      if (result.profile) header.taken_at_ns = result.profile->ended_ns;
+    }
     header.target_ended = true;
-    header.warnings = result.warnings;
+    header.warnings.insert(header.warnings.end(), result.warnings.begin(), result.warnings.end());
     TrackingFindings tracking{.header = header, .profile = nullptr};
     tracking.refusal = result.refusal.empty() ? "it ended before it was tracked" : result.refusal;
     tracking.load_ms = result.load_ms;
@@ -181,7 +195,6 @@ class RunSession {
     tracking.left_behind = result.left_behind;
     tracking.warnings = result.warnings;
     if (result.profile) {
-      header.taken_at_ns = result.profile->ended_ns;
       last.snapshot.profile = std::move(result.profile);
       if (!result.target.name.empty()) target_.name = result.target.name;
       Capture kept = capturer_.keep(std::move(last), capturer_.output_path(target_));
@@ -206,6 +219,7 @@ class RunSession {
   RunSignals signals_;
   Candidate target_;
   std::vector<std::string> snapshots_;
+  std::optional<SnapshotResult> at_exit_;
 };
 
 ExitCode run_run(const Invocation& invocation) { return RunSession(invocation).run(); }
@@ -218,15 +232,13 @@ Command run_command() {
   command.summary = "start a program and track its allocations from its first instruction";
   command.arguments = "(-m MODULE | SCRIPT.py | -- COMMAND) [ARG...]";
   command.description =
-      "Starts it and records who allocates what, every allocation unless --sample says otherwise, until it ends. The\n"
-      "exit status is the program's own (128 + N when signal N ended it); standard input, output and error are the\n"
-      "program's too: what memsnap has to say comes on standard error when the program has ended, or goes to the FILE\n"
-      "of --report. A command may become Python by several steps (a shell script that ends in exec, env, a shim); "
-      "what\n"
-      "it starts as a process of its own is not tracked. Ctrl-C is for the program, and memsnap waits for what it "
-      "makes\n"
-      "of it; SIGTERM and SIGHUP are sent on to it. Should memsnap be killed while the interpreter is being started, \n"
-      "the program ends with it; from then on it runs on.";
+      "Starts it and records who allocates what (every allocation, unless --sample says otherwise) until it\n"
+      "ends. The exit status is the program's own (128 + N when signal N ended it), and so are standard input,\n"
+      "output and error: what memsnap has to say comes on standard error when the program has ended, or goes\n"
+      "to the FILE of --report. A command may become Python by several steps (a script that ends in exec, env,\n"
+      "a shim); what it starts as a process of its own is not tracked. Ctrl-C is for the program, and memsnap\n"
+      "waits for what it makes of it; SIGTERM and SIGHUP are sent on to it; memsnap's death ends it only\n"
+      "while its interpreter is being started.";
   auto add = command.options.add_options();
   add("module,m", po::value<std::string>()->value_name("MODULE"), "run a module, as python3 -m does");
   add("python", po::value<std::string>()->value_name("PATH"), "the Python for -m and a script; default python3");
@@ -235,12 +247,14 @@ Command run_command() {
       "~/.local/state/memsnap");
   add("force,f", po::bool_switch(), "replace the file when it exists");
   add_recording_options(command.options, "1");
+  add("snapshot-at-exit", po::bool_switch(),
+      "the file has the objects too, as they are when Python begins to end: after atexit, before modules go");
   add("snapshot-on-signal", po::value<std::string>()->value_name("SIG"),
       "take a snapshot of the program whenever memsnap gets this signal: FILE-1.msnap and so on");
   add("report", po::value<std::string>()->value_name("FILE"),
       "where the summary goes at the end: text, or what --json makes; - is standard output, /dev/fd/3 an open file");
   add("no-debug-registers", po::bool_switch(),
-      "do not stop the program at its start by debug registers: its first milliseconds are missed");
+      "do not hold the program at its start by debug registers: its first milliseconds are missed");
   add_look_options(command.options);
   add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
       "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");

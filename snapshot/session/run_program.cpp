@@ -6,8 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <memory>
+#include <mutex>
+#include <stop_token>
+#include <thread>
 #include <utility>
 
 #include "attach/base/error.h"
@@ -31,8 +35,13 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kProbeCache = 16u << 20;
-constexpr milliseconds kPoll{20};             // for new libraries, the lease and the end
-constexpr milliseconds kPollForPython{2};     // while the program is attached to without debug registers
+constexpr milliseconds kTick{2};         // between looks at words that the agent writes
+constexpr milliseconds kPoll{50};        // for libraries that nobody announced, and the lease
+constexpr milliseconds kBurst{100};      // a library that was announced is looked for so long, at each tick
+constexpr milliseconds kFirstSlice{20};  // what has run for a short time is read more often
+constexpr int kSlicesSoFar = 20;
+constexpr milliseconds kPollForPython{2};  // while the program is attached to without debug registers
+constexpr int kRenewalsInLease = 4;
 constexpr int kReadingsForPause = 20;         // a reading takes at most 1 / so much of the time
 constexpr std::chrono::hours kSuspended{24};  // memsnap itself is stopped, and the program most likely too
 
@@ -149,7 +158,7 @@ class Run {
     target_.emplace(ProcessId::open(pid_));
     TrackingSetup setup = plain_setup();
     setup.holder = &launched.tracer();
-    if (request_.tracking.python_objects) {
+    if (wants_domains()) {
       PythonProcess place;
       place.runtime = python->runtime;
       hook_domains(setup, find_allocator_structs(live, map, images, place));
@@ -165,8 +174,13 @@ class Run {
     setup.mappings = request_.tracking.mappings;
     setup.limits = request_.tracking.limits;
     setup.lease = request_.tracking.lease;
+    setup.to_exit = bool{request_.look_at_exit};
+    setup.config.domains_pass = request_.tracking.python_objects ? 0 : 1;
     return setup;
   }
+
+  // For the look at the exit too: they are called right at the beginning of the end.
+  bool wants_domains() const { return request_.tracking.python_objects || request_.look_at_exit; }
 
   void hook_domains(TrackingSetup& setup, const std::optional<AllocatorStructs>& structs) {
     if (!structs) return warn_no_domains();
@@ -174,9 +188,10 @@ class Run {
     setup.allocator_obj = structs->obj;
   }
   void warn_no_domains() {
-    warn("no_python_domain",
-         "Python's small blocks are not tracked: its allocators are not pymalloc's own (PYTHONMALLOC, -X dev, "
-         "tracemalloc)");
+    warn(
+        "no_python_domain",
+        "Python's small blocks are tracked only as far as they come from malloc: its allocators are not pymalloc's own "
+        "(PYTHONMALLOC, -X dev, tracemalloc)");
   }
 
   void start(const TrackingSetup& setup) {
@@ -218,8 +233,9 @@ class Run {
     if (!target_) target_.emplace(ProcessId::open(pid_));
     TrackingSetup setup = plain_setup();
     setup.config = config;
+    setup.config.domains_pass = plain_setup().config.domains_pass;
     setup.python_hex = python.version.hex();
-    if (request_.tracking.python_objects) hook_domains(setup, find_allocator_structs(live, map, images, python));
+    if (wants_domains()) hook_domains(setup, find_allocator_structs(live, map, images, python));
     start(setup);
   }
 
@@ -242,15 +258,16 @@ class Run {
     if (!result_.refusal.empty() || (!stacks_ && !wait_for_python())) return;
     result_.refusal.clear();
     open_tables();
-    const auto began = steady_clock::now();
-    auto next_slice = began + request_.tracking.slice;
+    began_ = steady_clock::now();
+    auto next_slice = began_ + kFirstSlice;
     while (!has_ended(pid_)) {
-      attend(kPoll);
+      attend(kTick);
       if (health_ == Tracking::Health::kGone) return wait_for_exit();
       if (health_ == Tracking::Health::kMemoryShort)
         return warn("memory_short", "recording ended early: the memory limit of the program is near");
-      tracking_->poll_new_libraries();
-      if (request_.look_wanted && request_.look_wanted()) look();
+      poll_libraries();
+      if (request_.look_wanted && request_.look_wanted()) look(request_.look);
+      if (request_.look_at_exit && !seen_at_exit_ && tracking_->waits_at_exit()) look_at_exit();
       if (steady_clock::now() >= next_slice) next_slice = read_slice();
     }
   }
@@ -271,12 +288,44 @@ class Run {
     recorder_->add(tables_->read(), now_ns(), resident());
     name_threads();
     const auto now = steady_clock::now();
-    return now + std::max<steady_clock::duration>(request_.tracking.slice, kReadingsForPause * (now - began));
+    const auto usual =
+        std::clamp<steady_clock::duration>((now - began_) / kSlicesSoFar, kFirstSlice, request_.tracking.slice);
+    return now + std::max<steady_clock::duration>(usual, kReadingsForPause * (now - began));
   }
 
-  void look() {
+  void poll_libraries() {
+    const auto now = steady_clock::now();
+    const std::uint64_t loads = tracking_->loads();
+    if (std::exchange(loads_, loads) != loads) burst_ = now + kBurst;
+    if (now > burst_ && now - polled_ < kPoll) return;
+    polled_ = now;
+    tracking_->poll_new_libraries();
+  }
+
+  void look_at_exit() {
+    seen_at_exit_ = true;
+    look(request_.look_at_exit);
+    tracking_->go_on_to_exit();
+  }
+
+  // It takes as long as the heap is large: without its lease the agent would fall silent, and miss what is freed.
+  void look(const std::function<void(const TableReader&, SliceRecorder&)>& how) {
+    const std::jthread renewer([this](const std::stop_token& stop) {
+      std::mutex mutex;
+      std::condition_variable_any woken;
+      std::unique_lock lock(mutex);
+      const auto pause = request_.tracking.lease / kRenewalsInLease;
+      while (!woken.wait_for(lock, stop, pause, [&stop] { return stop.stop_requested(); })) {
+        if (tracking_->renew_lease() == Tracking::Health::kGone) return;
+      }
+    });
+    look_now(how);
+    renewed_ = steady_clock::now();
+  }
+
+  void look_now(const std::function<void(const TableReader&, SliceRecorder&)>& how) {
     try {
-      request_.look(*tables_, *recorder_);
+      how(*tables_, *recorder_);
     } catch (const Error& error) {
       warn("no_snapshot", fmt::format("there is no snapshot: {}", error.what()));
     }
@@ -301,6 +350,8 @@ class Run {
 
   void finish() {
     if (!tracking_) return;
+    if (request_.look_at_exit && !seen_at_exit_)
+      warn("no_snapshot", "there is no snapshot at exit: the interpreter was not ended in the usual way");
     if (!tables_) open_tables();
     recorder_->add(tables_->read(), now_ns(), 0);
     result_.profile = recorder_->finish();
@@ -319,6 +370,9 @@ class Run {
   Tracking::Health health_ = Tracking::Health::kGood;
   steady_clock::time_point renewed_{};
   bool stacks_ = false;
+  bool seen_at_exit_ = false;
+  std::uint64_t loads_ = 0;
+  steady_clock::time_point began_{}, burst_{}, polled_{};
 };
 
 }  // namespace

@@ -27,6 +27,9 @@ struct RunRequest {
   // A snapshot of the running program was asked for. It is taken by `look`, which may throw Error.
   std::function<bool()> look_wanted;
   std::function<void(const TableReader& tables, SliceRecorder& recorder)> look;
+  // Another, when the interpreter begins to end: after the functions of atexit, before anything is torn down. Empty:
+  // none, and the program does not wait there.
+  std::function<void(const TableReader& tables, SliceRecorder& recorder)> look_at_exit;
 };
 
 struct RunResult {

@@ -351,6 +351,58 @@ class Signals(RunTest):
         self.assertGreaterEqual(own[4][1], 10 * 5000)
 
 
+class AtExit(RunTest):
+    SOURCE = """
+import atexit, threading, time
+class Marked:
+    pass
+class Late:
+    pass
+late = []
+kept = {number: Marked() for number in range(321)}
+big = [bytearray(5000) for _ in range(10)]
+def at_exit():
+    late.extend(Late() for _ in range(77))
+atexit.register(at_exit)
+threading.Thread(target=lambda: (time.sleep(0.05), late.extend(Late() for _ in range(3)))).start()
+"""
+
+    def test_the_objects_before_anything_is_torn_down(self):
+        for options in ((), ("--allocators", "malloc,python,mmap"), ("--sample", "64KiB")):
+            file = self.file_name()
+            status, _, err = self.code(self.SOURCE + "raise SystemExit(9)", options=("--snapshot-at-exit", *options), file=file)
+            self.assertEqual(9, status, err)
+            types = self.types(file)
+            self.assertEqual((321, 80), (types["__main__.Marked"][0], types["__main__.Late"][0]), err)
+            held = harness.memsnap("roots", file, "--type", "__main__.Marked", "--json")
+            self.assertEqual(0, held.status, str(held))
+            self.assertIn("__main__", held.out)
+            if not options:
+                own = self.lines_of(file)
+                self.assertGreaterEqual(own[9][1], 10 * 5000)
+
+    def test_other_ways_to_end_have_no_such_moment(self):
+        for source, wanted in (("import os; os._exit(4)", 4), ("import os; os.kill(os.getpid(), 9)", 137)):
+            file = self.file_name()
+            status, _, err = self.code(self.SOURCE + "time.sleep(0.1)\n" + source, options=("--snapshot-at-exit",), file=file)
+            self.assertEqual(wanted, status)
+            self.assertIn("no snapshot at exit", err)
+            self.assertGreaterEqual(self.lines_of(file)[9][1], 10 * 5000)
+
+    def test_a_killed_memsnap_does_not_hold_it_up_for_ever(self):
+        if PYTHON[0] == "chroot":
+            self.skipTest("the program writes a file")
+        done = self.folder / "done"
+        source = WAITING + "sys.stdin.readline()\nopen(sys.argv[1], 'w').write('done')\n"
+        with self.started("", "--snapshot-at-exit", command=[*PYTHON, "-c", source, str(done)]) as (process, pid):
+            process.kill()
+            process.wait(timeout=PATIENCE)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            self.wait_until(lambda: not pathlib.Path("/proc/%d" % pid).exists() or harness.state_of(pid) in "ZX", "it did not end")
+            self.assertEqual("done", done.read_text())
+
+
 class Untraced(RunTest):
     def test_nobody_traces_it_once_it_runs(self):
         with self.started(WAITING + "sys.stdin.readline()\n") as (process, pid):
