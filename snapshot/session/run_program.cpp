@@ -64,8 +64,8 @@ class Run {
       or_untracked([&] { begin(launched); });
       launched.let_go();
     }
-    or_untracked([&] { record(); });
-    or_untracked([&] { finish(); });
+    or_less([&] { record(); });
+    or_less([&] { finish(); });
     while (!has_ended(pid_)) attend(kPoll);
     while (::waitpid(pid_, &result_.status, __WALL) < 0 && errno == EINTR) {
     }
@@ -78,9 +78,20 @@ class Run {
     try {
       work();
     } catch (const Error& error) {
-      if (has_ended(pid_) && tracking_) return;  // in the middle of something: what was recorded is kept
       result_.refusal = error.what();
       tracking_.reset();
+    }
+  }
+
+  // What was recorded is kept.
+  template <class Work>
+  void or_less(const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (!tracking_) result_.refusal = error.what();
+      if (tracking_ && !has_ended(pid_))
+        warn("recording_ended", fmt::format("recording ended early: {}", error.what()));
     }
   }
 
@@ -274,7 +285,15 @@ class Run {
 
   // Its memory is gone: it is on its way out, or has become another program.
   void wait_for_exit() {
-    while (!has_ended(pid_) && MemoryMap::of(pid_).mappings().empty()) attend(kPollForPython);
+    while (!has_ended(pid_) && !has_memory()) attend(kPollForPython);
+  }
+
+  bool has_memory() const {
+    try {
+      return !MemoryMap::of(pid_).mappings().empty();
+    } catch (const Error&) {  // none of its own any more
+      return false;
+    }
   }
 
   void open_tables() {
