@@ -141,44 +141,55 @@ bool LaunchedProcess::go_on(bool guarded) {
   return ptrace(PTRACE_CONT, pid_, nullptr, nullptr) == 0;
 }
 
-LaunchedProcess::Stop LaunchedProcess::next_stop(bool guarded) {
+LaunchedProcess::Stop LaunchedProcess::next_stop(bool guarded, TimePoint limit) {
   if (held_ && !go_on(guarded) && has_ended(pid_)) return Stop::kEnded;
   sigset_t children;
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
   const timespec tick{0, kTick};
-  for (;;) {
+  for (bool asked = false;;) {
     int status = 0;
-    if (!take_stop(pid_, &status)) {
-      if (has_ended(pid_)) {
-        traced_ = armed_ = false;
-        return Stop::kEnded;
-      }
-      if (waiting_) waiting_();
-      ::sigtimedwait(&children, nullptr, &tick);
+    if (take_stop(pid_, &status)) {
+      if (const auto stop = see_to(status, asked)) return *stop;
       continue;
     }
-    const int event = status >> 16;
-    const int signal = WSTOPSIG(status);
-    if (event == PTRACE_EVENT_EXEC) {
-      held_ = true;
-      armed_ = false;  // the kernel clears them
-      return Stop::kProgram;
+    if (has_ended(pid_)) {
+      traced_ = armed_ = false;
+      return Stop::kEnded;
     }
-    const bool hit =
-        event == 0 && signal == SIGTRAP && armed_ &&
-        (static_cast<std::uint64_t>(ptrace(PTRACE_PEEKUSER, pid_, debug_register(6), nullptr)) & kHit) != 0;
-    if (hit) {
-      poke(pid_, 6, 0);
-      held_ = true;
-      return Stop::kTrap;
-    }
-    if (event == PTRACE_EVENT_STOP && is_group_stop(signal)) {
-      ptrace(PTRACE_LISTEN, pid_, nullptr, nullptr);
-    } else {
-      ptrace(PTRACE_CONT, pid_, nullptr, static_cast<std::uintptr_t>(event == 0 ? signal : 0));
-    }
+    if (!asked && std::chrono::steady_clock::now() > limit)
+      asked = ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr) == 0;
+    if (waiting_) waiting_();
+    ::sigtimedwait(&children, nullptr, &tick);
   }
+}
+
+// A stop that is not for us is passed on.
+std::optional<LaunchedProcess::Stop> LaunchedProcess::see_to(int status, bool asked) {
+  const int event = status >> 16;
+  const int signal = WSTOPSIG(status);
+  if (event == PTRACE_EVENT_EXEC) {
+    held_ = true;
+    armed_ = false;  // the kernel clears them
+    return Stop::kProgram;
+  }
+  const bool hit = event == 0 && signal == SIGTRAP && armed_ &&
+                   (static_cast<std::uint64_t>(ptrace(PTRACE_PEEKUSER, pid_, debug_register(6), nullptr)) & kHit) != 0;
+  if (hit) {
+    poke(pid_, 6, 0);
+    held_ = true;
+    return Stop::kTrap;
+  }
+  if (event == PTRACE_EVENT_STOP && asked) {
+    held_ = true;
+    return Stop::kLate;
+  }
+  if (event == PTRACE_EVENT_STOP && is_group_stop(signal)) {
+    ptrace(PTRACE_LISTEN, pid_, nullptr, nullptr);
+  } else {
+    ptrace(PTRACE_CONT, pid_, nullptr, static_cast<std::uintptr_t>(event == 0 ? signal : 0));
+  }
+  return std::nullopt;
 }
 
 bool LaunchedProcess::arm(std::uint64_t address, std::uint64_t kind) {
@@ -192,20 +203,17 @@ void LaunchedProcess::disarm() {
   armed_ = false;
 }
 
-LaunchedProcess::Reached LaunchedProcess::run_to(std::uint64_t address, std::uint64_t kind, bool nonzero) {
+LaunchedProcess::Reached LaunchedProcess::run_to(std::uint64_t address, std::uint64_t kind, TimePoint limit) {
   if (!arm(address, kind)) return Reached::kRefused;
   const LiveMemory memory(pid_);
   for (;;) {
-    switch (next_stop(true)) {
-      case Stop::kEnded:
-        return Reached::kEnded;
-      case Stop::kProgram:
-        return Reached::kProgram;
-      case Stop::kTrap:
-        if (nonzero && memory.try_read<std::uint32_t>(address).value_or(0) == 0) continue;
-        disarm();
-        return Reached::kPlace;
-    }
+    const Stop stop = next_stop(true, limit);
+    if (stop == Stop::kEnded) return Reached::kEnded;
+    if (stop == Stop::kProgram) return Reached::kProgram;
+    const bool set_to_zero = kind == kWriteWord && memory.try_read<std::uint32_t>(address).value_or(0) == 0;
+    if (stop == Stop::kTrap && set_to_zero) continue;
+    disarm();
+    return stop == Stop::kTrap ? Reached::kPlace : Reached::kLate;
   }
 }
 
@@ -213,12 +221,13 @@ LaunchedProcess::Reached LaunchedProcess::run_to_entry() {
   return tracer_.run([&] {
     if (!traced_) return Reached::kEnded;
     const auto entry = entry_of(pid_);
-    return entry ? run_to(*entry, kExecute, false) : Reached::kRefused;
+    return entry ? run_to(*entry, kExecute) : Reached::kPlace;  // where it is will do: it can be no Python
   });
 }
 
-LaunchedProcess::Reached LaunchedProcess::run_to_write(std::uint64_t address) {
-  return tracer_.run([&] { return traced_ ? run_to(address, kWriteWord, true) : Reached::kEnded; });
+LaunchedProcess::Reached LaunchedProcess::run_to_write(std::uint64_t address, std::chrono::milliseconds limit) {
+  const TimePoint until = std::chrono::steady_clock::now() + limit;
+  return tracer_.run([&] { return traced_ ? run_to(address, kWriteWord, until) : Reached::kEnded; });
 }
 
 LaunchedProcess::Reached LaunchedProcess::run_to_program() {

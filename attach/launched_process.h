@@ -2,9 +2,11 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,25 +47,28 @@ class LaunchedProcess {
     kProgram,  // it has become another program (execve): held before its first instruction
     kEnded,    // it waits to be reaped
     kRefused,  // the kernel does not give debug registers: held where it was
+    kLate,     // the time was over: held where it was
   };
   // From a new program to the program's own first instruction: its libraries are loaded and bound, and their
   // constructors have run.
   Reached run_to_entry();
-  // Till the aligned 32-bit word at `address` was changed, and is not 0.
-  Reached run_to_write(std::uint64_t address);
+  // Till the aligned 32-bit word at `address` was changed by the main thread, and is not 0.
+  Reached run_to_write(std::uint64_t address, std::chrono::milliseconds limit);
   // Till it becomes another program.
   Reached run_to_program();
   // It is no longer traced, and runs.
   void let_go();
 
  private:
-  enum class Stop { kProgram, kTrap, kEnded };
+  using TimePoint = std::chrono::steady_clock::time_point;
+  enum class Stop { kProgram, kTrap, kLate, kEnded };
   void start(const LaunchCommand& command);
   [[noreturn]] static void become(const LaunchCommand& command, char* const* arguments, int go, int failed);
   void report_failure(const std::string& program);
   bool go_on(bool guarded);
-  Stop next_stop(bool guarded);
-  Reached run_to(std::uint64_t address, std::uint64_t kind, bool nonzero);
+  Stop next_stop(bool guarded, TimePoint limit = TimePoint::max());
+  std::optional<Stop> see_to(int status, bool asked);
+  Reached run_to(std::uint64_t address, std::uint64_t kind, TimePoint limit = TimePoint::max());
   bool arm(std::uint64_t address, std::uint64_t kind);
   void disarm();
 

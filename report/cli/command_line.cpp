@@ -198,6 +198,13 @@ std::vector<std::string> take_program(SplitLine& line, const Command& command) {
   for (; at < line.after.size(); ++at) {
     const std::string& word = line.after[at];
     module = word == "-m" || word == "--module";
+    if (word.size() > 2 && word.starts_with("-m")) {  // "-mjson.tool"
+      const std::string name = word.substr(2);
+      line.after[at] = "-m";
+      line.after.insert(line.after.begin() + static_cast<std::ptrdiff_t>(at) + 1, name);
+      module = true;
+      break;
+    }
     if (module || word == "--" || word.size() < 2 || word[0] != '-') break;
     if (next_word_is_value(word, options)) ++at;
   }

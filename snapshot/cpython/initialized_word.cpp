@@ -78,7 +78,7 @@ std::optional<UninitializedPython> find_uninitialized_python(const std::vector<s
   for (const auto& image : images) {
     const auto runtime = image->symbol("_PyRuntime");
     const auto function = image->symbol("Py_IsInitialized");
-    if (!runtime || !function) continue;
+    if (!runtime || !function || !image->is_64_bit_x86()) continue;
     UninitializedPython python{.runtime = *runtime};
     const auto word = variable_returned(memory, *function);
     if (word && *word % 4 == 0 && *word >= *runtime && *word - *runtime < kLargestRuntime) python.initialized = *word;

@@ -41,6 +41,9 @@ constexpr milliseconds kBurst{100};      // a library that was announced is look
 constexpr milliseconds kFirstSlice{20};  // what has run for a short time is read more often
 constexpr int kSlicesSoFar = 20;
 constexpr milliseconds kPollForPython{2};  // while the program is attached to without debug registers
+constexpr std::chrono::seconds kStartLimit{
+    10};  // memsnap's death would end a program that works long before it is Python
+constexpr milliseconds kMostForPython{200};
 constexpr int kRenewalsInLease = 4;
 constexpr int kReadingsForPause = 20;         // a reading takes at most 1 / so much of the time
 constexpr std::chrono::hours kSuspended{24};  // memsnap itself is stopped, and the program most likely too
@@ -134,9 +137,10 @@ class Run {
       }
       const auto loaded = steady_clock::now();
       if (python->initialized == 0) return tell_late("its Py_IsInitialized() is of an unknown form");
-      reached = launched.run_to_write(python->initialized);
+      reached = launched.run_to_write(python->initialized, kStartLimit);
       if (reached == Reached::kEnded) return;
       if (reached == Reached::kRefused) return tell_late("the kernel gives no debug registers");
+      if (reached == Reached::kLate) return tell_late("it takes long to start its interpreter");
       if (reached == Reached::kProgram) {
         tracking_->forget();
         tracking_.reset();
@@ -252,6 +256,7 @@ class Run {
 
   // Looks for an interpreter that comes up while nobody holds the program. False: the program has ended.
   bool wait_for_python() {
+    const auto began = steady_clock::now();
     while (!has_ended(pid_)) {
       try {
         add_stacks(1);
@@ -260,7 +265,8 @@ class Run {
         if (error.code() != ExitCode::kUnsupported && error.code() != ExitCode::kNoSuchProcess) throw;
         result_.refusal = error.what();
       }
-      attend(kPollForPython);
+      const auto waited = std::chrono::duration_cast<milliseconds>(steady_clock::now() - began);
+      attend(std::clamp(waited / 100, kPollForPython, kMostForPython));
     }
     return tracking_ != nullptr;
   }
