@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "report/cli/command.h"
+#include "report/cli/tracked_session.h"
 #include "snapshot/session/track_allocations.h"
 
 namespace memsnap {
@@ -12,6 +13,10 @@ namespace memsnap {
 void add_tracking_options(boost::program_options::options_description& options);
 // --sample, --allocators, --depth.
 void add_recording_options(boost::program_options::options_description& options);
+
+// --background, --live, --follow-fork, --max-children, --max-overhead, --max-file. Throws Error kUsage.
+SessionPlan session_plan(const Invocation& invocation);
+bool in_background(const Invocation& invocation);
 
 // What they ask for, for the process that the caller names. Empty: no tracking. Throws Error kUsage.
 std::optional<TrackingRequest> tracking_request(const Invocation& invocation);
