@@ -13,7 +13,7 @@
 namespace memsnap {
 namespace {
 
-// A hook that records nothing: counting, and looking whether the block is known. Measured; docs/tracking-cost.md.
+// A hook that records nothing: counting, and looking whether the block is known. Measured; docs/tracking-sessions.md.
 constexpr double kPassSeconds = 6e-9;
 constexpr double kLeastCpu = 0.05;  // seconds: of less a ratio says nothing
 

@@ -121,6 +121,10 @@ class Background(BackgroundTest):
         kept = {row["type"]: row["count"] for row in memsnap("summary", taken["file"], "--json", "-n", "0").json()["types"]}
         self.assertGreater(grown["count"], 50)
         self.assertLess(grown["count"], kept["__main__.Session"] * 3)
+        of_process = memsnap("summary", self.pid, "--by", "function", "--json").json()
+        self.assertIn("grow", {row["function"] for row in of_process["functions"]})
+        self.assertIn("Session", memsnap("summary", self.pid).out)
+        self.assertEqual(0, memsnap("roots", self.pid, "--type", "__main__.Session").status)
         self.assertTrue(alive(memsnap("attach", self.pid, "--for", "0", "--no-save", "--json").json()["pid"]))
         self.assertNotEqual([], traces(self.pid))  # it is tracked still
         self.detach()
