@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "report/text_layout.h"
+#include "snapshot/capture/fold_rows.h"
 #include "snapshot/capture/merge_slices.h"
 #include "snapshot/store/snapshot_file.h"
 
@@ -76,19 +77,18 @@ std::uint64_t TrackingLimits::stored_size(const Snapshot& snapshot) const {
 }
 
 std::string TrackingLimits::fit(Snapshot& snapshot) const {
-  if (!bytes_ || stored_size(snapshot) <= *bytes_) return "";
-  std::string taken;
-  if (snapshot.profile && snapshot.header.kind != SnapshotKind::kAllocations) {
-    snapshot.graph = HeapGraph();
-    snapshot.threads.reset();
-    snapshot.header.kind = SnapshotKind::kAllocations;
-    taken = "the objects of the last snapshot were left out: the file would be larger than --max-file";
-  }
-  while (snapshot.profile && snapshot.profile->slices.size() > 1 && stored_size(snapshot) > *bytes_) {
-    merge_slices(*snapshot.profile);
-    if (!taken.ends_with("coarser")) taken += (taken.empty() ? "" : "; ") + std::string("time was made coarser");
-  }
-  if (stored_size(snapshot) > *bytes_) taken += (taken.empty() ? "" : "; ") + std::string("it is larger all the same");
+  if (!bytes_ || !snapshot.profile || stored_size(snapshot) <= *bytes_) return "";
+  std::string taken = "to keep it below --max-file, the objects of the last snapshot were left out";
+  snapshot.graph = HeapGraph();
+  snapshot.threads.reset();
+  snapshot.header.kind = SnapshotKind::kAllocations;
+  AllocationProfile& profile = *snapshot.profile;
+  const auto too_large = [&] { return stored_size(snapshot) > *bytes_; };
+  constexpr std::size_t kFewSlices = 60;
+  if (too_large()) taken += ", and what is in it was made coarser";
+  while (profile.slices.size() > kFewSlices && too_large()) merge_slices(profile);
+  while (profile.row_count() > 2 && too_large()) fold_rows(profile, profile.row_count() / 2);
+  while (profile.slices.size() > 1 && too_large()) merge_slices(profile);
   return taken;
 }
 

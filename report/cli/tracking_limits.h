@@ -23,8 +23,8 @@ class TrackingLimits {
   // In percent, the highest that lasted; negative: not measured.
   double overhead() const { return overhead_; }
 
-  // Takes from a snapshot what makes its file too large: first the objects, then details of time. Returns what was
-  // taken; empty: nothing. Throws Error kCannotWrite.
+  // Takes from a snapshot what makes its file too large: first the objects, then details of time, then the stacks of
+  // what is small. Says so; empty: nothing was taken. Throws Error kCannotWrite.
   std::string fit(Snapshot& snapshot) const;
 
  private:
