@@ -14,7 +14,7 @@ namespace memsnap {
 namespace {
 
 // A hook that records nothing: counting, and looking whether the block is known. Measured; docs/tracking-sessions.md.
-constexpr double kPassSeconds = 6e-9;
+constexpr double kPassSeconds = 2e-9;
 constexpr double kLeastCpu = 0.05;  // seconds: of less a ratio says nothing
 
 double grown(std::uint64_t now, std::uint64_t before) { return now > before ? static_cast<double>(now - before) : 0; }

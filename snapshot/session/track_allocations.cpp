@@ -71,6 +71,12 @@ class Recording {
       record(tables, recorder);
       name_threads(recorder);
       if (request_.before_end && !result_.target_ended) look(request_.before_end, tables, recorder);
+    } catch (const Error& error) {
+      if (!is_of_its_end(error)) {
+        before_unload();
+        throw;
+      }
+      note_end_of_target();
     } catch (...) {
       before_unload();
       throw;
@@ -147,8 +153,7 @@ class Recording {
       if (request_.cancelled && request_.cancelled()) return end_because("it was asked to end");
       const Tracking::Health health = tracking_->renew_lease();
       if (health == Tracking::Health::kGone) {
-        result_.target_ended = true;
-        return end_because("the process ended");
+        return note_end_of_target();
       }
       if (health == Tracking::Health::kMemoryShort) return end_early("the memory limit of the target is near");
       tracking_->poll_new_libraries();
@@ -212,8 +217,28 @@ class Recording {
     }
   }
 
+  // A process that is just ending fails in many ways, some before it can be seen that it has.
+  bool is_of_its_end(const Error& error) const {
+    constexpr milliseconds kEnding{1000};
+    if (error.code() == ExitCode::kTargetHarmed) return false;
+    const auto deadline = steady_clock::now() + kEnding;
+    while (target_.alive() && steady_clock::now() < deadline) std::this_thread::sleep_for(kPoll);
+    return !target_.alive();
+  }
+
+  void note_end_of_target() {
+    result_.target_ended = true;
+    end_because("the process ended");
+  }
+
   void end() {
-    TrackingEnd end = tracking_->stop();
+    TrackingEnd end;
+    try {
+      end = tracking_->stop();
+    } catch (const Error& error) {
+      if (!is_of_its_end(error)) throw;
+      return note_end_of_target();
+    }
     result_.unload_ms = in_ms(std::max({end.unhook_pause, end.proof_pause, end.unmap_pause}));
     result_.left_behind = std::move(end.left_behind);
     result_.hooks_undone = end.patches_undone;

@@ -184,6 +184,7 @@ class FollowFork(BackgroundTest):
         session.send_signal(signal.SIGINT)
         out, err = session.communicate(timeout=harness.PATIENCE)
         self.assertEqual((0, []), (session.returncode, json.loads(out)["left_behind"]), err)
+        self.assertTrue(pathlib.Path(self.file_of(workers[0])).exists(), err)
         info = memsnap("info", self.file_of(workers[0]), "--json").json()
         self.assertEqual(("the process ended", "allocations"), (info["tracking"]["end"], info["snapshot"]["kind"]))
         self.check_captures({pid: "worker_%d" % i for i, pid in enumerate(workers)})

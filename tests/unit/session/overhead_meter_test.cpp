@@ -15,7 +15,7 @@ TEST(OverheadMeter, TimedCallsStandForAllThatRecord) {
   std::array<AgentThread, 2> threads{};
   threads[1].allocations = 1'000'000;
   threads[1].timed_calls = 1000;
-  threads[1].timed_ticks = 94'000;  // 94 ns each; 6 more for passing
+  threads[1].timed_ticks = 98'000;  // 98 ns each; 2 more for passing
 
   const auto percent = meter.add(OverheadMeter::counters_of(threads, 1, 1.1), kTicks);
 
@@ -30,10 +30,10 @@ TEST(OverheadMeter, OfSamplesEveryOneIsTimed) {
   threads[0].timed_calls = 100;
   threads[0].timed_ticks = 100 * 10'000;
 
-  const auto percent = meter.add(OverheadMeter::counters_of(threads, 512 << 10, 1.013), kTicks);
+  const auto percent = meter.add(OverheadMeter::counters_of(threads, 512 << 10, 1.005), kTicks);
 
   ASSERT_TRUE(percent);
-  EXPECT_NEAR(*percent, 1.3, 0.01);  // 1 ms for samples, 12 for passing
+  EXPECT_NEAR(*percent, 0.5, 0.01);  // 1 ms for samples, 4 for passing
 }
 
 TEST(OverheadMeter, OnlyWhatCameSinceTheLastTimeCounts) {
