@@ -13,6 +13,8 @@
 #include <string>
 #include <string_view>
 
+#include "attach/base/file_descriptor.h"
+
 namespace memsnap {
 namespace {
 
@@ -74,6 +76,22 @@ std::vector<int> open_tables(pid_t pid, std::uint64_t inode) {
     if (inode == 0 || status.st_ino == inode) found.push_back(number);
   });
   return found;
+}
+
+bool is_of_memsnap(pid_t pid, int file) {
+  std::ifstream info(fmt::format("/proc/{}/fdinfo/{}", pid, file));
+  for (std::string line; std::getline(info, line);) {  // proc_pid_fdinfo(5): in octal
+    constexpr std::string_view kFlags = "flags:";
+    if (line.starts_with(kFlags) && (std::strtoul(line.c_str() + kFlags.size(), nullptr, 8) & O_ACCMODE) == O_RDONLY)
+      return true;
+  }
+  const FileDescriptor tables(
+      ::open(fmt::format("/proc/{}/fd/{}", pid, file).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  AgentHeader header{};
+  if (!tables || ::pread(tables.get(), &header, sizeof(header), 0) != static_cast<ssize_t>(sizeof(header)))
+    return false;
+  return header.magic == kAgentMagic && header.keeper_pid == innermost(pid) &&
+         header.keeper_start_time == start_time_of(pid).value_or(0);
 }
 
 Keeper find_keeper(const AgentHeader& header, std::uint64_t inode) {

@@ -18,6 +18,9 @@ std::uint64_t pid_namespace(pid_t pid);
 // Descriptors of a process that are open on an agent's tables: of one file, or of any when `inode` is 0.
 std::vector<int> open_tables(pid_t pid, std::uint64_t inode);
 
+// Whether it is a memsnap that holds such a descriptor: the keeper of these tables, or one that only reads them.
+bool is_of_memsnap(pid_t pid, int file);
+
 // Which memsnap holds tables.
 struct Keeper {
   pid_t pid = 0;  // as we see it; 0: none that we see

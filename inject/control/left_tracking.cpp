@@ -66,6 +66,17 @@ bool is_blank(const MemoryMap& map, const ProcessMemory& memory, std::uint64_t b
   return mapping->end <= end + kPageSize;
 }
 
+// A memsnap that holds tables has their beginning mapped; whom they are of, all of them.
+bool is_view_of_memsnap(const Mapping& mapping, const MemoryMap& map, const ProcessMemory& memory) {
+  const auto header = memory.try_read<AgentHeader>(mapping.begin);
+  if (!header || header->magic != kAgentMagic) return false;
+  std::uint64_t mapped = 0;
+  for (const Mapping& other : map.mappings()) {
+    if (other.shared && other.inode == mapping.inode && other.device == mapping.device) mapped += other.size();
+  }
+  return mapped < header->size;
+}
+
 FoundAgent read_tables(const Mapping& mapping, const MemoryMap& map, const ProcessMemory& memory) {
   FoundAgent agent;
   agent.tables = mapping.inode;
@@ -161,7 +172,8 @@ std::vector<FoundAgent> find_agents(pid_t pid) {
   const LiveMemory memory(pid);
   std::vector<FoundAgent> found;
   for (const Mapping& mapping : map.mappings()) {
-    if (mapping.shared && mapping.name.starts_with(tables_name())) found.push_back(read_tables(mapping, map, memory));
+    const bool tables = mapping.shared && mapping.name.starts_with(tables_name());
+    if (tables && !is_view_of_memsnap(mapping, map, memory)) found.push_back(read_tables(mapping, map, memory));
   }
   std::uint64_t pages = 0;
   for (const Mapping& mapping : map.mappings()) {
@@ -233,7 +245,8 @@ std::optional<TrackingEnd> end_left_tracking(const ProcessId& target, const Stop
                                              bool even_if_kept) {
   const std::vector<FoundAgent> agents = find_agents(target.pid());
   if (!even_if_kept) require_not_kept(target.pid(), agents);
-  const std::vector<int> files = open_tables(target.pid(), 0);
+  std::vector<int> files = open_tables(target.pid(), 0);
+  std::erase_if(files, [&](int file) { return is_of_memsnap(target.pid(), file); });
   if (agents.empty() && files.empty()) return std::nullopt;
   TrackingEnd end;
   for (const FoundAgent& agent : agents) {

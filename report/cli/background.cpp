@@ -90,7 +90,7 @@ class KeeperProcess {
     if (null) ::dup2(null.get(), STDIN_FILENO);
     ::dup2(log_.get(), STDOUT_FILENO);
     ::dup2(log_.get(), STDERR_FILENO);
-    close_inherited({foreground_.get(), null.get(), log_.get()});
+    close_inherited(false);
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) SignalGuard::heed(number);
     LogOptions log = invocation_.log.options();
     log.json = true;
@@ -174,14 +174,16 @@ class KeeperMessages {
 
 }  // namespace
 
-void close_inherited(const std::vector<int>& keep) {
+void close_inherited(bool own_files) {
   std::vector<int> open;
   DIR* const directory = ::opendir("/proc/self/fd");
   if (directory == nullptr) return;
   while (const dirent* const entry = ::readdir(directory)) {
     const int file = static_cast<int>(std::strtol(static_cast<const char*>(entry->d_name), nullptr, 10));
-    if (file > STDERR_FILENO && file != ::dirfd(directory) && std::find(keep.begin(), keep.end(), file) == keep.end())
-      open.push_back(file);
+    struct stat status {};
+    if (file <= STDERR_FILENO || file == ::dirfd(directory) || ::fstat(file, &status) != 0) continue;
+    const bool foreign = (::fcntl(file, F_GETFD) & FD_CLOEXEC) == 0;
+    if (foreign || (own_files && !S_ISFIFO(status.st_mode))) open.push_back(file);
   }
   ::closedir(directory);
   for (const int file : open) ::close(file);
@@ -242,6 +244,7 @@ pid_t start_keeper(const Invocation& invocation, const std::string& log, const K
   if (between == 0) {  // what is on this stack is the foreground's: no return
     ::setsid();
     // Not a session's leader: no terminal can become its own.
+    here.reset();
     if (::fork() == 0) ::_exit(KeeperProcess(invocation, std::move(log_file), std::move(there)).run(session));
     ::_exit(0);
   }

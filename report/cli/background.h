@@ -14,8 +14,9 @@
 
 namespace memsnap {
 
-// All descriptors but the first three and those named here.
-void close_inherited(const std::vector<int>& keep);
+// Descriptors, but the first three, that came from whoever ran memsnap; `own_files`: also what this memsnap had open
+// itself. Its pipes stay: libunwind, which unwinds exceptions too, has one, and would write to what got its number.
+void close_inherited(bool own_files);
 
 // Runs a session in a process of its own, the keeper, which goes on when the command has returned: with a session and
 // a process group of its own, in /, and with `log` for what it has to say, one JSON object a line.

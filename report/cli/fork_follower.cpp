@@ -121,7 +121,7 @@ void ForkFollower::start(pid_t child) {
   try {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) ::_exit(0);
-    close_inherited({});
+    close_inherited(true);
     children_.clear();
     status = follow_(child);
   } catch (...) {

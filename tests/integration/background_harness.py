@@ -65,9 +65,9 @@ class BackgroundTest(harness.LiveTest):
         self.addCleanup(self.target.close)
         self.pid = self.target.pid
 
-    def background(self, *options, status=0, name="session.msnap"):
+    def background(self, *options, status=0, name="session.msnap", **popen):
         """memsnap attach --background; its JSON. The keeper is ended with the test."""
-        result = memsnap("attach", self.pid, "--background", "-f", "-o", self.folder / name, "--json", *options)
+        result = memsnap("attach", self.pid, "--background", "-f", "-o", self.folder / name, "--json", *options, **popen)
         self.assertEqual(status, result.status, str(result))
         answer = result.json()
         if status == 0:

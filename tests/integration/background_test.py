@@ -36,7 +36,11 @@ class Background(BackgroundTest):
 
     def test_it_returns_while_a_keeper_tracks(self):
         before = fingerprint(self.pid)
-        answer = self.background("--sample", "1")
+        leaked, other = os.pipe()
+        self.addCleanup(os.close, leaked)
+        os.set_inheritable(other, True)
+        answer = self.background("--sample", "1", close_fds=False)
+        os.close(other)
         self.assertEqual(("memsnap.attach/1", True), (answer["schema"], answer["tracked"]))
         keeper = answer["keeper"]
         self.assertNotEqual([], traces(self.pid))
@@ -44,10 +48,11 @@ class Background(BackgroundTest):
         self.assertEqual("/", os.readlink(folder / "cwd"))
         streams = [os.readlink(folder / "fd" / str(number)) for number in range(3)]
         self.assertEqual(["/dev/null", answer["log"], answer["log"]], streams)
-        self.assertNotIn("pipe", " ".join(os.readlink(file) for file in (folder / "fd").iterdir()))
+        self.assertFalse([file for file in (folder / "fd").iterdir() if os.stat(file).st_ino == os.fstat(leaked).st_ino])
         self.assertNotEqual(os.getsid(0), os.getsid(keeper))
         self.assertNotEqual(keeper, os.getsid(keeper))  # no terminal can become its own
         self.assertEqual("0077", harness.status_field(keeper, "Umask"))
+        self.assertFalse(memsnap("detach", keeper, "--json").json()["found"])  # it only holds what is in another one
         time.sleep(0.5)
         ended = self.detach()
         self.assertEqual((True, keeper, []), (ended["found"], ended["ended_session"], ended["left_behind"]))
