@@ -16,6 +16,9 @@ struct DetachFindings {
   double pause_ms = 0;
   std::uint64_t hooks_undone = 0;
   std::vector<std::string> left_behind{};
+  std::string file{};  // of the session that was ended; empty: not known
+  std::vector<std::string> child_files{};
+  std::vector<std::string> warnings{};
 };
 
 // memsnap.detach/1

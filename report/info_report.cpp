@@ -56,6 +56,32 @@ void add_measures(std::vector<Line>& lines, const SnapshotHeader& header) {
   add_objects(lines, header);
 }
 
+void add_tracking(std::vector<Line>& lines, const TrackingNote& note) {
+  if (note.end.empty()) return;
+  Line line = row("tracking");
+  line.text("ended because ").name(note.end);
+  if (note.overhead >= 0) line.text(fmt::format(", cost {:.1f} %", note.overhead));
+  lines.push_back(std::move(line));
+  if (!note.group.empty()) {
+    Line group = row("group");
+    group.name(note.group);
+    if (note.forked_from != 0) group.text(fmt::format(", forked from {}", note.forked_from));
+    lines.push_back(std::move(group));
+  }
+  for (const std::string& left : note.left_behind) lines.push_back(row("left behind").name(left, Emphasis::kBad));
+}
+
+Fact tracking_fact(const TrackingNote& note) {
+  if (note.end.empty()) return {nullptr};
+  FactArray left;
+  for (const std::string& line : note.left_behind) left.push_back({line});
+  return {FactObject{{"end", {note.end}},
+                     {"group", note.group.empty() ? Fact{nullptr} : Fact{note.group}},
+                     {"forked_from", note.forked_from == 0 ? Fact{nullptr} : Fact{std::int64_t{note.forked_from}}},
+                     {"overhead", note.overhead < 0 ? Fact{nullptr} : Fact{note.overhead}},
+                     {"left_behind", {std::move(left)}}}};
+}
+
 Table parts_table(const std::vector<FilePart>& parts) {
   Table table;
   table.key = "parts";
@@ -87,7 +113,8 @@ Report make_info(const SnapshotHeader& header, const FileFacts& file) {
                   {"target", {target_facts(header.target)}},
                   {"memory", {memory_facts(header.memory)}},
                   {"totals", {totals_facts(header)}},
-                  {"snapshot", {capture_facts(header)}}};
+                  {"snapshot", {capture_facts(header)}},
+                  {"tracking", tracking_fact(header.tracking)}};
   std::vector<Line>& lines = report.headline;
   lines.push_back(Line().text(file.path, Emphasis::kStrong));
   lines.push_back(row("kind").text(fmt::format("{}, strings {}{}, format {}", kind_name(header.kind),
@@ -100,6 +127,7 @@ Report make_info(const SnapshotHeader& header, const FileFacts& file) {
   add_text(lines, "by", "memsnap " + header.tool_version);
   add_target(lines, header.target);
   add_measures(lines, header);
+  add_tracking(lines, header.tracking);
   std::vector<Line> doubts = caveats(header);
   lines.insert(lines.end(), std::make_move_iterator(doubts.begin()), std::make_move_iterator(doubts.end()));
   if (!file.parts.empty()) report.table = parts_table(file.parts);

@@ -22,6 +22,16 @@ FactArray texts(const std::vector<std::string>& lines) {
   return array;
 }
 
+FactArray children_of(const TrackingFindings& findings) {
+  FactArray array;
+  for (const TrackingFindings::Child& child : findings.children) {
+    array.push_back({FactObject{{"pid", {std::int64_t{child.pid}}},
+                                {"status", {std::int64_t{child.status}}},
+                                {"file", child.file.empty() ? Fact{nullptr} : Fact{child.file}}}});
+  }
+  return array;
+}
+
 FactObject facts_of(const TrackingFindings& findings) {
   const AllocationProfile* const profile = findings.profile;
   const BlockTotals passed = profile == nullptr ? BlockTotals() : passed_in_all(*profile);
@@ -31,6 +41,7 @@ FactObject facts_of(const TrackingFindings& findings) {
                    {"tracked", {profile != nullptr}},
                    {"pause_ms", {findings.load_ms}},
                    {"unload_pause_ms", {findings.unload_ms}},
+                   {"hooks_undone", {std::uint64_t{findings.hooks_undone}}},
                    {"seconds", {profile == nullptr ? 0.0 : profile->seconds()}},
                    {"period", {profile == nullptr ? std::uint64_t{0} : profile->period}},
                    {"allocations", {passed.count}},
@@ -38,6 +49,11 @@ FactObject facts_of(const TrackingFindings& findings) {
                    {"live_bytes", {live.bytes}},
                    {"live_error", {profile == nullptr ? 0.0 : live_error(*profile)}},
                    {"target_ended", {findings.target_ended}},
+                   {"end", {findings.end_reason}},
+                   {"overhead", findings.overhead < 0 ? Fact{nullptr} : Fact{findings.overhead}},
+                   {"snapshots", {texts(findings.snapshots)}},
+                   {"group", findings.group.empty() ? Fact{nullptr} : Fact{findings.group}},
+                   {"children", {children_of(findings)}},
                    {"warnings", {texts(findings.warnings)}},
                    {"left_behind", {texts(findings.left_behind)}}};
   if (profile == nullptr) facts.push_back({"refusal", {findings.refusal}});
@@ -51,6 +67,7 @@ Line title(const TrackingFindings& findings, const AllocationProfile& profile) {
   line.text(" allocations, ").bytes(passed.bytes).text("; stopped ");
   line.text(fmt::format("{:.1f} ms to load", findings.load_ms));
   if (findings.target_ended) return line.text("; the process has ended", Emphasis::kWarning);
+  if (findings.overhead >= 0) line.text(fmt::format(", cost {:.1f} %", findings.overhead));
   line.text(fmt::format(", {:.1f} ms to unload, ", findings.unload_ms));
   if (findings.left_behind.empty()) return line.text("nothing left behind", Emphasis::kGood);
   return line.text(fmt::format("{} left behind", findings.left_behind.size()), Emphasis::kBad);
@@ -115,6 +132,16 @@ Report make_tracking(const TrackingFindings& findings) {
     report.headline.insert(report.headline.end(), {Line(), line});
     report.table = live_lines(profile);
   }
+  for (const TrackingFindings::Child& child : findings.children) {
+    Line line;
+    line.text(fmt::format("child {}  ", child.pid));
+    if (child.file.empty()) {
+      line.text(fmt::format("not saved, status {}", child.status), Emphasis::kWarning);
+    } else {
+      line.text(child.file, Emphasis::kStrong);
+    }
+    report.footer.push_back(std::move(line));
+  }
   Line last;
   if (findings.file) {
     last.text("saved ").text(findings.file->path, Emphasis::kStrong).text("  ").bytes(findings.file->bytes);
@@ -123,7 +150,8 @@ Report make_tracking(const TrackingFindings& findings) {
   } else {
     last.text("not saved");
   }
-  report.footer = {Line(), last};
+  report.footer.insert(report.footer.begin(), Line());
+  report.footer.push_back(last);
   return report;
 }
 

@@ -33,6 +33,25 @@ void count_in_filter(std::uint64_t address, int step) {
   return site;
 }
 
+// Adds up the time till its end. What takes longer than this was interrupted.
+class Timed {
+ public:
+  explicit Timed(AgentThread& thread) : thread_(thread), began_(__builtin_ia32_rdtsc()) {}
+  ~Timed() {
+    const std::uint64_t ticks = __builtin_ia32_rdtsc() - began_;
+    if (ticks > kMost) return;
+    thread_.timed_calls += 1;
+    thread_.timed_ticks += ticks;
+  }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  static constexpr std::uint64_t kMost = 1u << 20;
+  AgentThread& thread_;
+  std::uint64_t began_;
+};
+
 void count(ThreadCache& self, std::uint32_t site, std::uint64_t address, const Weight& weight) {
   AgentCounts& counts = tables.counts[site];
   counts.count += weight.count;
@@ -47,12 +66,8 @@ std::uint64_t system_call(std::uint64_t number, std::uint64_t argument) {
   return result;
 }
 
-}  // namespace
-
-void record(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator) {
-  constexpr std::uint64_t kBetweenChecks = 1024;
-  if (self.record->allocations % kBetweenChecks == 0) [[unlikely]]
-    check_lease();
+[[gnu::always_inline]] inline void record_block(ThreadCache& self, std::uint64_t block, std::uint64_t size,
+                                                Allocator allocator) {
   self.last_block = 0;
   const std::uint32_t site = site_of(self, allocator);
   if (site == 0 || !put(block, slot_word(site, size))) [[unlikely]]
@@ -60,8 +75,25 @@ void record(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocato
   count(self, site, block, {.count = kWhole, .bytes = size});
 }
 
+[[gnu::noinline, gnu::cold]] void record_timed(ThreadCache& self, std::uint64_t block, std::uint64_t size,
+                                               Allocator allocator) {
+  check_lease();
+  const Timed timed(*self.record);
+  record_block(self, block, size, allocator);
+}
+
+}  // namespace
+
+void record(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator) {
+  constexpr std::uint64_t kTimedOneIn = 256;
+  if (self.record->allocations % kTimedOneIn == 0) [[unlikely]]
+    return record_timed(self, block, size, allocator);
+  record_block(self, block, size, allocator);
+}
+
 void record_sample(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator) {
   check_lease();
+  const Timed timed(*self.record);
   self.countdown = draw(self.random, tables.period);
   const std::uint32_t site = site_of(self, allocator);
   if (site == 0 || !put(block, slot_word(site, size))) return;

@@ -20,6 +20,8 @@
 #include "attach/stopped_process.h"
 #include "attach/tracer_thread.h"
 #include "inject/control/got_patches.h"
+#include "inject/control/keeper.h"
+#include "inject/control/lease_clock.h"
 
 namespace memsnap {
 namespace {
@@ -37,34 +39,6 @@ void each_process(const std::function<void(pid_t)>& visit) {
     if (pid > 0) visit(pid);
   }
   ::closedir(directory);
-}
-
-// Descriptors of a process that are open on tables: of one file, or of any when `inode` is 0.
-std::vector<int> open_tables(pid_t pid, std::uint64_t inode) {
-  std::vector<int> found;
-  const std::string folder = fmt::format("/proc/{}/fd", pid);
-  DIR* const directory = ::opendir(folder.c_str());
-  if (directory == nullptr) return found;
-  while (const dirent* const entry = ::readdir(directory)) {
-    const std::string path = folder + "/" + static_cast<const char*>(entry->d_name);
-    std::array<char, 64> name{};
-    struct stat status {};
-    if (::readlink(path.c_str(), name.data(), name.size() - 1) < 0) continue;
-    if (!std::string_view(name.data()).starts_with(tables_name()) || ::stat(path.c_str(), &status) != 0) continue;
-    if (inode == 0 || status.st_ino == inode)
-      found.push_back(static_cast<int>(std::strtol(static_cast<const char*>(entry->d_name), nullptr, 10)));
-  }
-  ::closedir(directory);
-  return found;
-}
-
-// The process that its header names, when it has the tables open, or another user's when that cannot be seen.
-pid_t keeper_of(const AgentHeader& header, std::uint64_t inode) {
-  const auto pid = static_cast<pid_t>(header.keeper_pid);
-  if (pid <= 0 || header.keeper_pid >= 1u << 30) return 0;
-  const std::string folder = fmt::format("/proc/{}/fd", pid);
-  const bool hidden = ::access(folder.c_str(), F_OK) == 0 && ::access(folder.c_str(), R_OK | X_OK) != 0;
-  return hidden || !open_tables(pid, inode).empty() ? pid : 0;
 }
 
 // The image's place, when there is one.
@@ -92,6 +66,17 @@ bool is_blank(const MemoryMap& map, const ProcessMemory& memory, std::uint64_t b
   return mapping->end <= end + kPageSize;
 }
 
+// A memsnap that holds tables has their beginning mapped; whom they are of, all of them.
+bool is_view_of_memsnap(const Mapping& mapping, const MemoryMap& map, const ProcessMemory& memory) {
+  const auto header = memory.try_read<AgentHeader>(mapping.begin);
+  if (!header || header->magic != kAgentMagic) return false;
+  std::uint64_t mapped = 0;
+  for (const Mapping& other : map.mappings()) {
+    if (other.shared && other.inode == mapping.inode && other.device == mapping.device) mapped += other.size();
+  }
+  return mapped < header->size;
+}
+
 FoundAgent read_tables(const Mapping& mapping, const MemoryMap& map, const ProcessMemory& memory) {
   FoundAgent agent;
   agent.tables = mapping.inode;
@@ -100,7 +85,9 @@ FoundAgent read_tables(const Mapping& mapping, const MemoryMap& map, const Proce
   const auto header = memory.try_read<AgentHeader>(mapping.begin);
   if (!header || header->magic == 0) return agent;  // it did not get that far
   agent.same_version = header->magic == kAgentMagic && header->abi == kAgentAbiVersion;
-  agent.keeper = keeper_of(*header, mapping.inode);
+  const Keeper keeper = find_keeper(*header, mapping.inode);
+  agent.keeper = keeper.pid;
+  agent.kept_elsewhere = keeper.elsewhere;
   agent.period = header->period;
   agent.began_ns = header->began_ns;
   if (!agent.same_version || header->image_begin % kPageSize != 0 || header->image_end % kPageSize != 0) return agent;
@@ -185,7 +172,8 @@ std::vector<FoundAgent> find_agents(pid_t pid) {
   const LiveMemory memory(pid);
   std::vector<FoundAgent> found;
   for (const Mapping& mapping : map.mappings()) {
-    if (mapping.shared && mapping.name.starts_with(tables_name())) found.push_back(read_tables(mapping, map, memory));
+    const bool tables = mapping.shared && mapping.name.starts_with(tables_name());
+    if (tables && !is_view_of_memsnap(mapping, map, memory)) found.push_back(read_tables(mapping, map, memory));
   }
   std::uint64_t pages = 0;
   for (const Mapping& mapping : map.mappings()) {
@@ -200,16 +188,65 @@ std::vector<FoundAgent> find_agents(pid_t pid) {
   return found;
 }
 
+bool is_recording(pid_t pid, const AgentPlace& place) {
+  if (place.control == 0) return false;
+  const auto control = LiveMemory(pid).try_read<AgentControl>(place.control);
+  return control && control->mode == static_cast<std::uint32_t>(AgentMode::kRecord) &&
+         control->lease_tsc > LeaseClock::now();
+}
+
+bool is_lease_renewed(pid_t pid, const AgentPlace& place) {
+  constexpr useconds_t kPause = 50000;
+  constexpr std::chrono::milliseconds kLongest{3500};  // between two renewals: a quarter of a lease, and some more
+  if (!is_recording(pid, place)) return false;
+  const LiveMemory memory(pid);
+  const auto lease = [&] { return memory.try_read<AgentControl>(place.control).value_or(AgentControl{}).lease_tsc; };
+  const std::uint64_t first = lease();
+  const auto deadline = std::chrono::steady_clock::now() + kLongest;
+  while (std::chrono::steady_clock::now() < deadline) {
+    ::usleep(kPause);
+    const std::uint64_t now = lease();
+    if (now != first) return now != 0;
+  }
+  return false;
+}
+
+void require_not_kept(pid_t pid, const std::vector<FoundAgent>& agents) {
+  for (const FoundAgent& agent : agents) {
+    if (agent.keeper != 0) {
+      throw Error(ExitCode::kBusy, fmt::format("process {} is being tracked by memsnap, pid {}", pid, agent.keeper),
+                  fmt::format("end that first: memsnap detach {}", pid));
+    }
+    if (agent.kept_elsewhere && is_lease_renewed(pid, agent.place)) {
+      throw Error(ExitCode::kBusy,
+                  fmt::format("process {} is being tracked by a memsnap of another pid namespace (container)", pid),
+                  "end it there: memsnap detach");
+    }
+  }
+}
+
+FileDescriptor open_for_reading(pid_t pid, const FoundAgent& agent) {
+  std::vector<std::string> paths;
+  if (agent.keeper != 0) {
+    for (const int file : open_tables(agent.keeper, agent.tables))
+      paths.push_back(fmt::format("/proc/{}/fd/{}", agent.keeper, file));
+  }
+  paths.push_back(fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, agent.place.shared_begin, agent.place.shared_end));
+  for (const std::string& path : paths) {
+    FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat status {};
+    if (file && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_ino == agent.tables)
+      return file;
+  }
+  return {};
+}
+
 std::optional<TrackingEnd> end_left_tracking(const ProcessId& target, const StopLimits& limits, Log& log,
                                              bool even_if_kept) {
   const std::vector<FoundAgent> agents = find_agents(target.pid());
-  for (const FoundAgent& agent : agents) {
-    if (agent.keeper == 0 || even_if_kept) continue;
-    throw Error(ExitCode::kBusy,
-                fmt::format("process {} is being tracked by memsnap, pid {}", target.pid(), agent.keeper),
-                fmt::format("end that first: memsnap detach {}", target.pid()));
-  }
-  const std::vector<int> files = open_tables(target.pid(), 0);
+  if (!even_if_kept) require_not_kept(target.pid(), agents);
+  std::vector<int> files = open_tables(target.pid(), 0);
+  std::erase_if(files, [&](int file) { return is_of_memsnap(target.pid(), file); });
   if (agents.empty() && files.empty()) return std::nullopt;
   TrackingEnd end;
   for (const FoundAgent& agent : agents) {
@@ -223,22 +260,39 @@ std::optional<TrackingEnd> end_left_tracking(const ProcessId& target, const Stop
   return end;
 }
 
+bool took_agent_along(pid_t pid, const AgentPlace& place) {
+  try {
+    const MemoryMap map = MemoryMap::of(pid);
+    const Mapping* const mapping = map.find(place.image_begin);
+    if (mapping == nullptr || mapping->inode != 0 || !mapping->executable) return false;
+    // The same memory (vfork), or a frozen copy that is being looked at.
+    const Mapping* const tables = map.find(place.shared_begin);
+    if (tables != nullptr && tables->name.starts_with(tables_name())) return false;
+    std::string name;
+    std::getline(std::ifstream(fmt::format("/proc/{}/comm", pid)), name);
+    AgentPlace its;
+    return name != kChildName && find_image(map, LiveMemory(pid), place.image_begin, its);
+  } catch (const Error&) {  // it ended, or is not ours to look at
+    return false;
+  }
+}
+
+std::optional<TrackingEnd> end_inherited(const ProcessId& child, const AgentPlace& place, const StopLimits& limits,
+                                         Log& log) {
+  FoundAgent agent;
+  if (!took_agent_along(child.pid(), place)) return std::nullopt;
+  if (!find_image(MemoryMap::of(child.pid()), LiveMemory(child.pid()), place.image_begin, agent.place))
+    return std::nullopt;
+  return end_agent(child, agent, limits, log);
+}
+
 std::vector<pid_t> tracked_descendants(pid_t tracked, const AgentPlace& place, std::uint64_t since_start_time) {
   std::vector<pid_t> found;
   each_process([&](pid_t pid) {
     if (pid == tracked || pid == ::getpid()) return;
     try {
       if (ProcessId::open(pid).start_time() < since_start_time) return;
-      const MemoryMap map = MemoryMap::of(pid);
-      const Mapping* const mapping = map.find(place.image_begin);
-      if (mapping == nullptr || mapping->inode != 0 || !mapping->executable) return;
-      // The same memory (vfork), or a frozen copy that is being looked at.
-      const Mapping* const tables = map.find(place.shared_begin);
-      if (tables != nullptr && tables->name.starts_with(tables_name())) return;
-      std::string name;
-      std::getline(std::ifstream(fmt::format("/proc/{}/comm", pid)), name);
-      AgentPlace its;
-      if (name != kChildName && find_image(map, LiveMemory(pid), place.image_begin, its)) found.push_back(pid);
+      if (took_agent_along(pid, place)) found.push_back(pid);
     } catch (const Error&) {  // it ended, or is not ours to look at
     }
   });
@@ -255,10 +309,7 @@ void end_in_descendants(pid_t tracked, const AgentPlace& place, std::uint64_t si
       if (!seen.insert(pid).second) continue;
       any = true;
       try {
-        const ProcessId child = ProcessId::open(pid);
-        FoundAgent agent;
-        if (find_image(MemoryMap::of(pid), LiveMemory(pid), place.image_begin, agent.place))
-          merge(end, end_agent(child, agent, limits, log));
+        if (auto ended = end_inherited(ProcessId::open(pid), place, limits, log)) merge(end, std::move(*ended));
       } catch (const Error& error) {
         if (error.code() == ExitCode::kNoSuchProcess) continue;
         end.left_behind.push_back(

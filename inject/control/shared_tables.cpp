@@ -19,6 +19,7 @@
 #include "attach/base/error.h"
 #include "attach/stopped_process.h"
 #include "inject/control/agent_image.h"
+#include "inject/control/keeper.h"
 
 namespace memsnap {
 namespace {
@@ -114,6 +115,8 @@ SharedTables::SharedTables(FileDescriptor file, const TableSizes& sizes, const A
   header_->size = size_;
   header_->sections = sizes.sections;
   header_->keeper_pid = static_cast<std::uint64_t>(::getpid());
+  header_->keeper_start_time = start_time_of(::getpid()).value_or(0);
+  header_->keeper_namespace = pid_namespace(::getpid());
   journal_ = reinterpret_cast<AgentPatch*>(static_cast<std::byte*>(view) + sizes.sections.patches.offset);
 }
 

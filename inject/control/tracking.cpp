@@ -209,7 +209,8 @@ TrackingEnd Tracking::stop() {
                         .step = state.setup.step},
                        state.setup.limits, state.log);
   } catch (const Error& error) {
-    if (error.code() != ExitCode::kNoSuchProcess) {
+    // One that is just ending has no memory, or threads that cannot be stopped.
+    if (error.code() == ExitCode::kTargetHarmed || state.target.alive()) {
       state.ended = false;
       throw;
     }

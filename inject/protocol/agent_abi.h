@@ -15,7 +15,7 @@
 namespace memsnap {
 
 inline constexpr std::uint64_t kAgentMagic = 0x31746e6567616d53;  // "Smagent1"
-inline constexpr std::uint32_t kAgentAbiVersion = 1;
+inline constexpr std::uint32_t kAgentAbiVersion = 2;
 inline constexpr const char* kAgentName = "memsnap-agent";  // of the memfd, by which a later memsnap finds it
 
 // The function a block came from. Reports use the names of allocator_name().
@@ -84,6 +84,8 @@ struct AgentThread {
   std::uint64_t by_size[kAgentSizeClasses];  // NOLINT(modernize-avoid-c-arrays): plain words
   std::uint64_t by_allocator[static_cast<std::uint32_t>(Allocator::kCount)];        // NOLINT(modernize-avoid-c-arrays)
   std::uint64_t bytes_by_allocator[static_cast<std::uint32_t>(Allocator::kCount)];  // NOLINT(modernize-avoid-c-arrays)
+  // What recording costs: of some calls (with sampling, of every sample) the ticks of the time stamp counter.
+  std::uint64_t timed_calls, timed_ticks;
 };
 
 // A live block: a word in the shadow of the 16 bytes where it begins. 0: none.
@@ -154,7 +156,11 @@ struct AgentHeader {  // NOLINT(clang-analyzer-optin.performance.Padding): count
     AgentSection patches;      // AgentPatch, memsnap's own
   } sections;
   std::uint64_t patch_count;
-  std::uint64_t keeper_pid;  // the memsnap that holds this
+  // The memsnap that holds this: its pid in its own pid namespace, when it began (0: not known), and the namespace's
+  // inode (0: not known).
+  std::uint64_t keeper_pid;
+  std::uint64_t keeper_start_time;
+  std::uint64_t keeper_namespace;
   // Written by the agent, each on a cache line of its own.
   alignas(64) std::uint32_t thread_count;
   alignas(64) std::uint32_t node_count;  // the highest number given out

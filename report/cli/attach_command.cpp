@@ -1,10 +1,14 @@
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "inject/control/left_tracking.h"
+#include "report/cli/background.h"
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
 #include "report/cli/files.h"
@@ -12,6 +16,7 @@
 #include "report/cli/plan.h"
 #include "report/cli/processes.h"
 #include "report/cli/run_targets.h"
+#include "report/cli/session_files.h"
 #include "report/cli/tracked_session.h"
 #include "report/cli/tracking_options.h"
 #include "report/cli/value_types.h"
@@ -64,34 +69,73 @@ ExitCode run_look(const Invocation& invocation, const Capturer& capturer, const 
   return verdict(capture, invocation.log);
 }
 
+// The keeper has it now.
+void tell_of_keeper(const Invocation& invocation, Report report, pid_t keeper, const std::string& log,
+                    const Candidate& target) {
+  report.facts.push_back({"tracked", {true}});
+  report.facts.push_back({"keeper", {std::int64_t{keeper}}});
+  report.facts.push_back({"log", {log}});
+  if (invocation.output.format() != Format::kText) write(invocation, report);
+  invocation.log.notice("in_background",
+                        fmt::format("memsnap {} tracks it in the background, and says in {} what there "
+                                    "is to say; memsnap detach {} ends it",
+                                    keeper, log, target.pid));
+}
+
+// Throws what became of an attempt to track; what is left to say of those that are no failure.
+ExitCode give_up_tracking(const Invocation& invocation, const Error& error, const SnapshotHeader& header,
+                          const std::optional<SavedFile>& file) {
+  const ExitCode code = error.code();
+  if (code == ExitCode::kTargetHarmed || code == ExitCode::kCannotWrite || code == ExitCode::kBusy) throw error;
+  if (option_flag(invocation.options, "require-tracking"))
+    throw Error(ExitCode::kGaveUp, fmt::format("allocations could not be tracked: {}", error.what()), error.hint());
+  if (in_background(invocation)) throw error;
+  invocation.log.warning("not_tracked", fmt::format("allocations were not tracked: {}", error.what()));
+  TrackingFindings findings{.header = header, .profile = nullptr};
+  findings.refusal = error.what();
+  findings.file = file;
+  write(invocation, make_tracking(findings));
+  return ExitCode::kDone;
+}
+
+std::string group_name(const SnapshotHeader& header) {
+  return fmt::format("{}-{}", header.target.pid, header.taken_at_ns / 1'000'000);
+}
+
 // What the first snapshot says comes at once; for a program all comes in one document at the end.
 ExitCode run_session(const Invocation& invocation, const Capturer& capturer, const Candidate& target,
-                     const TrackingRequest& tracking) {
-  const std::string path = capturer.output_path(target);
+                     const TrackingRequest& tracking, SessionPlan plan) {
+  require_not_kept(target.pid, find_agents(target.pid));
+  std::string path = capturer.output_path(target);
+  const bool background = in_background(invocation);
+  if (background) path = std::filesystem::absolute(path);
   if (!path.empty()) {
-    require_writable(TrackedSession::path_of_first(path), option_flag(invocation.options, "force"),
+    require_writable(path_of_first(path), option_flag(invocation.options, "force"),
                      option_value<SizeOrPercent>(invocation.options, "min-free"));
   }
-  const Capture before = capturer.keep(capturer.look(target), path);
-  if (invocation.output.format() == Format::kText) {
-    Report report = session_report(before);
-    report.footer.clear();
-    invocation.output.write_now(report);
-  }
+  Capture before = capturer.keep(capturer.look(target), path);
+  const SnapshotHeader header = before.result.snapshot.header;
+  const std::optional<SavedFile> file = before.file;
+  Report report = session_report(before);
+  report.footer.clear();
+  if (invocation.output.format() == Format::kText) invocation.output.write_now(report);
   if (!before.result.left_behind.empty()) return verdict(before, invocation.log);
+  plan.path = plan.group_path = path;
+  plan.in_front = !background;
+  if (plan.follow_forks) plan.group = group_name(header);
   try {
-    return TrackedSession(invocation, capturer, target).run(tracking, before, path);
-  } catch (const Error& error) {
-    if (error.code() == ExitCode::kTargetHarmed || error.code() == ExitCode::kCannotWrite) throw;
-    if (option_flag(invocation.options, "require-tracking")) {
-      throw Error(ExitCode::kGaveUp, fmt::format("allocations could not be tracked: {}", error.what()), error.hint());
-    }
-    invocation.log.warning("not_tracked", fmt::format("allocations were not tracked: {}", error.what()));
-    TrackingFindings findings{.header = before.result.snapshot.header, .profile = nullptr};
-    findings.refusal = error.what();
-    findings.file = before.file;
-    write(invocation, make_tracking(findings));
+    if (!background)
+      return TrackedSession(invocation, capturer, target, std::move(plan)).run(tracking, std::move(before));
+    const std::string log = path_of_log(path);
+    const pid_t keeper =
+        start_keeper(invocation, log, [&](const Invocation& own, const std::function<void()>& started) {
+          plan.started = started;
+          return TrackedSession(own, capturer, target, std::move(plan)).run(tracking, std::move(before));
+        });
+    tell_of_keeper(invocation, std::move(report), keeper, log, target);
     return ExitCode::kDone;
+  } catch (const Error& error) {
+    return give_up_tracking(invocation, error, header, file);
   }
 }
 
@@ -108,11 +152,13 @@ ExitCode run_attach(const Invocation& invocation) {
     throw Error(ExitCode::kUsage, "-o and --no-save exclude each other", "");
   }
   const std::optional<TrackingRequest> tracking = tracking_request(invocation);
+  const SessionPlan plan = session_plan(invocation);
   const Capturer capturer(invocation, save);
   const std::vector<Candidate> targets = find_targets(selector);
   return for_each_target(invocation, targets, [&](const Candidate& target) {
     if (capturer.is_dry_run()) return write_plan(invocation, target, capturer.plan_path(target));
-    return tracking ? run_session(invocation, capturer, target, *tracking) : run_look(invocation, capturer, target);
+    return tracking ? run_session(invocation, capturer, target, *tracking, plan)
+                    : run_look(invocation, capturer, target);
   });
 }
 

@@ -171,10 +171,15 @@ Capture Capturer::take(const Candidate& target) const {
   return keep(look(target), path);
 }
 
-SnapshotResult Capturer::look(const Candidate& target, bool stoppable) const {
+SnapshotResult Capturer::look(const Candidate& target) const {
+  return take_any_snapshot(request_for(target.pid), invocation_.log);
+}
+
+SnapshotResult Capturer::look_at_tracked(const Candidate& target, const TableReader& tables,
+                                         SliceRecorder& recorder) const {
   SnapshotRequest request = request_for(target.pid);
-  if (!stoppable) request.cancelled = nullptr;
-  return take_snapshot(request, invocation_.log);
+  request.cancelled = nullptr;
+  return take_tracked_snapshot(std::move(request), tables, recorder, invocation_.log);
 }
 
 Capture Capturer::take_core(const std::string& core) const {

@@ -9,6 +9,7 @@
 #include "report/cli/targets.h"
 #include "report/snapshot_facts.h"
 #include "snapshot/session/take_snapshot.h"
+#include "snapshot/session/tracked_tables.h"
 
 namespace memsnap {
 
@@ -38,7 +39,9 @@ class Capturer {
   // For a session of several snapshots: where it would be saved (empty: nowhere), checked; a look that is not saved
   // yet; and saving one, over what was saved there by the same session.
   std::string output_path(const Candidate& target) const { return writable_path_for(target); }
-  SnapshotResult look(const Candidate& target, bool stoppable = true) const;
+  SnapshotResult look(const Candidate& target) const;
+  // While it is tracked by ourselves. Not ended by the Ctrl-C that ends the tracking.
+  SnapshotResult look_at_tracked(const Candidate& target, const TableReader& tables, SliceRecorder& recorder) const;
   Capture keep(SnapshotResult result, const std::string& path, bool again = false) const;
   // The same from a core file. Throws Error kUsage for options that only a process has.
   Capture take_core(const std::string& core) const;

@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "attach/process_id.h"
 #include "inject/control/left_tracking.h"
+#include "report/cli/background.h"
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
 #include "report/cli/option_values.h"
@@ -25,20 +28,104 @@ namespace po = boost::program_options;
 
 using std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kPoll{50};
-constexpr std::chrono::seconds kKeeperPatience{60};  // it takes a last snapshot first
+constexpr std::chrono::milliseconds kPoll{20};
+constexpr std::chrono::minutes kKeeperPatience{5};  // it takes a last snapshot first, and saves it
 
 double in_ms(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
 
-// The session that tracks it is asked to end as by Ctrl-C: with a last snapshot, and a file. False: it did not.
-bool end_session(const Invocation& invocation, pid_t target, pid_t keeper) {
-  if (::kill(keeper, SIGINT) != 0) return false;
+StopLimits stop_limits(const Invocation& invocation) {
+  const FreezeOptions freeze = freeze_options(invocation.options);
+  return {.wait = freeze.wait, .max_pause = freeze.max_pause};
+}
+
+bool has_agents(pid_t pid) {
+  try {
+    return !find_agents(pid).empty();
+  } catch (const Error&) {  // it has ended
+    return false;
+  }
+}
+
+// The session that tracks it is asked to end with a last snapshot, and a file. A keeper is waited for; a session at
+// somebody's terminal only till it has let go. Throws Error when it does not, or could not save.
+void end_session(const Invocation& invocation, pid_t target, pid_t keeper, DetachFindings& findings) {
+  const ProcessId memsnap = ProcessId::open(keeper);
+  const KeeperLog log(keeper);
+  findings.ended_keeper = keeper;
+  memsnap.require_alive();
+  if (::kill(keeper, SIGTERM) != 0) {
+    throw Error(ExitCode::kNoPermission,
+                fmt::format("memsnap {} tracks process {} and is another user's", keeper, target),
+                "run as root, or as that user");
+  }
   const auto deadline = steady_clock::now() + kKeeperPatience;
-  while (steady_clock::now() < deadline && !invocation.cancelled()) {
-    if (find_agents(target).empty()) return true;
+  while (memsnap.alive() && (log.there() || has_agents(target))) {
+    if (invocation.cancelled() || steady_clock::now() >= deadline) {
+      throw Error(ExitCode::kGaveUp,
+                  fmt::format("memsnap {} tracks process {}, was asked to end, and has not yet", keeper, target),
+                  "it goes on ending; memsnap detach waits again, --force kills it");
+    }
     std::this_thread::sleep_for(kPoll);
   }
-  return false;
+  if (!log.there()) return;
+  KeeperEnd end = log.end();
+  if (!end.told && end.error) throw Error(end.error->code(), end.error->what(), "the process is as it was");
+  findings.file = std::move(end.file);
+  findings.hooks_undone = end.hooks_undone;
+  findings.pause_ms = end.pause_ms;
+  findings.left_behind = std::move(end.left_behind);
+  findings.warnings = std::move(end.warnings);
+  findings.child_files = std::move(end.child_files);
+}
+
+// One that goes on would hook what was just unhooked, and lead the process into memory that is gone.
+void kill_keeper(pid_t target, pid_t keeper) {
+  constexpr std::chrono::seconds kDying{10};
+  const ProcessId memsnap = ProcessId::open(keeper);
+  if (::kill(keeper, SIGKILL) != 0) {
+    throw Error(ExitCode::kNoPermission,
+                fmt::format("memsnap {} tracks process {} and is another user's", keeper, target),
+                "run as root, or as that user");
+  }
+  const auto deadline = steady_clock::now() + kDying;
+  while (memsnap.alive()) {
+    if (steady_clock::now() >= deadline)
+      throw Error(ExitCode::kGaveUp, fmt::format("memsnap {} was killed, and is still there", keeper), "try again");
+    std::this_thread::sleep_for(kPoll);
+  }
+}
+
+// What a memsnap that is gone has left in one process.
+void take_out(const Invocation& invocation, pid_t pid, DetachFindings& findings) {
+  const auto end = end_left_tracking(ProcessId::open(pid), stop_limits(invocation), invocation.log);
+  if (!end) return;
+  findings.found = true;
+  findings.pause_ms =
+      std::max(findings.pause_ms, in_ms(std::max({end->unhook_pause, end->proof_pause, end->unmap_pause})));
+  findings.hooks_undone += end->patches_undone;
+  findings.left_behind.insert(findings.left_behind.end(), end->left_behind.begin(), end->left_behind.end());
+}
+
+// Children that were tracked with it, by memsnaps that were killed as well. One that is alive is not ours to end: it
+// ends by itself with the session it belongs to.
+void take_out_of_children(const Invocation& invocation, pid_t pid, DetachFindings& findings) {
+  std::set<pid_t> family{pid};
+  const auto processes = all_processes();
+  for (bool grown = true; std::exchange(grown, false);) {
+    for (const auto& [child, parent] : processes) {
+      if (family.count(parent) != 0 && family.insert(child).second) grown = true;
+    }
+  }
+  family.erase(pid);
+  for (const pid_t child : family) {
+    try {
+      take_out(invocation, child, findings);
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::kTargetHarmed) throw;
+      if (error.code() != ExitCode::kNoSuchProcess && error.code() != ExitCode::kBusy)
+        invocation.log.info("child", error.what());
+    }
+  }
 }
 
 DetachFindings detach(const Invocation& invocation, pid_t pid) {
@@ -46,25 +133,16 @@ DetachFindings detach(const Invocation& invocation, pid_t pid) {
   const ProcessId target = ProcessId::open(pid);
   const std::vector<FoundAgent> agents = find_agents(pid);
   findings.found = !agents.empty();
-  if (!findings.found) return findings;
-  const bool force = option_flag(invocation.options, "force");
   const auto kept =
       std::find_if(agents.begin(), agents.end(), [](const FoundAgent& agent) { return agent.keeper != 0; });
-  if (kept != agents.end() && !force) {
-    if (!end_session(invocation, pid, kept->keeper)) {
-      throw Error(ExitCode::kGaveUp, fmt::format("memsnap {} tracks process {} and does not end", kept->keeper, pid),
-                  "--force takes the agent out from under it");
-    }
-    findings.ended_keeper = kept->keeper;
-    return findings;
+  if (kept != agents.end() && option_flag(invocation.options, "force")) {
+    kill_keeper(pid, kept->keeper);
+  } else if (kept != agents.end()) {
+    end_session(invocation, pid, kept->keeper, findings);
   }
-  const FreezeOptions freeze = freeze_options(invocation.options);
-  const auto end =
-      end_left_tracking(target, {.wait = freeze.wait, .max_pause = freeze.max_pause}, invocation.log, force);
-  if (!end) return findings;
-  findings.pause_ms = in_ms(std::max({end->unhook_pause, end->proof_pause, end->unmap_pause}));
-  findings.hooks_undone = end->patches_undone;
-  findings.left_behind = end->left_behind;
+  // After a session there is nothing left to do, unless it was killed while it ended.
+  if (target.alive() && findings.left_behind.empty()) take_out(invocation, pid, findings);
+  if (target.alive()) take_out_of_children(invocation, pid, findings);
   return findings;
 }
 
@@ -121,7 +199,7 @@ Command detach_command() {
   auto add = command.options.add_options();
   add_selector_options(command.options, true);
   add("all", po::bool_switch(), "every process that has an agent in it");
-  add("force", po::bool_switch(), "also from under a memsnap that is tracking it");
+  add("force", po::bool_switch(), "a memsnap that is tracking it is killed, and what it recorded is lost");
   add_freeze_options(command.options);
   command.examples = {{"memsnap detach 4242", "end what tracks process 4242"},
                       {"memsnap detach --all", "clean up after memsnaps that were killed"}};

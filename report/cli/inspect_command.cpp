@@ -7,7 +7,7 @@
 #include "report/cli/commands.h"
 #include "report/cli/object_choice.h"
 #include "report/cli/option_values.h"
-#include "report/cli/processes.h"
+#include "report/cli/process_argument.h"
 #include "report/cli/report_command.h"
 #include "report/cli/value_types.h"
 #include "report/inspect_report.h"
@@ -41,29 +41,18 @@ void inspect(const Invocation& invocation, const Snapshot& snapshot, const std::
   write_report(invocation, make_inspection(snapshot, inspection));
 }
 
-// How to look at a process says nothing about a file.
-void refuse_look_options(const Invocation& invocation) {
-  for (const char* name : {"strings", "redact", "method", "wait", "max-pause"}) {
-    if (invocation.options.count(name) == 0) continue;
-    throw Error(ExitCode::kUsage, std::string("--") + name + " is for a process, and this is a file", "");
-  }
-}
-
 ExitCode run_inspect(const Invocation& invocation) {
   const ObjectWords words = object_words(invocation.arguments);
   if (!words.object) {
     throw Error(ExitCode::kUsage, "which object?",
                 "an address such as 0x7f21b0c41d90, or @1: memsnap objects lists them");
   }
-  const auto process = words.files.size() == 1 ? parse_process_number(words.files.front()) : std::nullopt;
-  if (!process) {
-    refuse_look_options(invocation);
-    inspect(invocation, load_checked(input_file(words.files), kPartsAll), *words.object);
-    return ExitCode::kDone;
+  if (const auto capture = look_at_process(invocation, words.files)) {
+    inspect(invocation, capture->result.snapshot, *words.object);
+    return verdict(*capture, invocation.log);
   }
-  const Capture capture = Capturer(invocation, false).take(candidate_of(process->value));
-  inspect(invocation, capture.result.snapshot, *words.object);
-  return verdict(capture, invocation.log);
+  inspect(invocation, load_checked(input_file(words.files), kPartsAll), *words.object);
+  return ExitCode::kDone;
 }
 
 }  // namespace
@@ -92,7 +81,6 @@ Command inspect_command() {
       {"sudo memsnap inspect 4242 0x7f21b0c41d90 --json", "in a running process"}};
   command.exit_codes = capture_codes();
   command.exit_codes.push_back(ExitCode::kBadFile);
-  command.touches_process = true;
   command.run = run_inspect;
   return command;
 }

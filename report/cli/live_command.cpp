@@ -6,15 +6,14 @@
 
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
+#include "report/cli/live_screens.h"
 #include "report/cli/option_values.h"
 #include "report/cli/processes.h"
 #include "report/cli/run_targets.h"
 #include "report/cli/targets.h"
 #include "report/cli/tracking_options.h"
 #include "report/cli/value_types.h"
-#include "report/cli/version.h"
-#include "report/live_report.h"
-#include "snapshot/session/target_info.h"
+#include "snapshot/session/watch_tracked.h"
 
 namespace memsnap {
 namespace {
@@ -23,41 +22,6 @@ namespace po = boost::program_options;
 
 constexpr std::chrono::milliseconds kLeastInterval{100};
 constexpr std::chrono::milliseconds kUsualInterval{2000};
-
-class LiveScreens {
- public:
-  LiveScreens(const Invocation& invocation, pid_t pid, bool once) : invocation_(invocation), once_(once) {
-    snapshot_.header.target = read_target_info(pid);
-    snapshot_.header.kind = SnapshotKind::kAllocations;
-    snapshot_.header.tool_version = version_number();
-    if (const auto rows = option_value<WholeNumber>(invocation.options, "rows")) options_.rows = rows->value;
-    const std::string sort = option_value<std::string>(invocation.options, "sort").value_or("total");
-    options_.sort = sort == "own" ? ProfileSort::kOwn : sort == "count" ? ProfileSort::kCount : ProfileSort::kTotal;
-  }
-
-  void show(const SliceRecorder& recorder) {
-    if (once_ && shown_) return;
-    shown_ = true;
-    snapshot_.profile = recorder.profile();
-    const Report report = make_live(snapshot_, options_);
-    if (invocation_.output.format() == Format::kText) {
-      invocation_.output.write_now(report);
-    } else if (once_ && invocation_.output.format() == Format::kJson) {
-      invocation_.output.write(report);
-    } else {
-      invocation_.output.write_line(report);
-    }
-  }
-
-  bool is_over() const { return (once_ && shown_) || invocation_.cancelled(); }
-
- private:
-  const Invocation& invocation_;
-  bool once_;
-  bool shown_ = false;
-  LiveOptions options_;
-  Snapshot snapshot_;
-};
 
 ExitCode show_live(const Invocation& invocation, const Candidate& target) {
   const bool once = option_flag(invocation.options, "once");
@@ -70,6 +34,12 @@ ExitCode show_live(const Invocation& invocation, const Candidate& target) {
   request.duration = std::chrono::milliseconds(0);
   request.cancelled = [&screens] { return screens.is_over(); };
   request.on_slice = [&screens](std::chrono::milliseconds, const SliceRecorder& recorder) { screens.show(recorder); };
+  if (auto tracked = find_tracked(target.pid)) {
+    invocation.log.notice(
+        "connected", fmt::format("{} is tracked by memsnap {}: nothing is loaded", target.pid, tracked->agent.keeper));
+    watch_tracked(target.pid, *tracked, request);
+    return ExitCode::kDone;
+  }
   const TrackingResult result = track_allocations(request, invocation.log);
   return verdict(result.left_behind, invocation.log);
 }
@@ -98,7 +68,8 @@ Command live_command() {
   command.description =
       "Loads the tracking agent as memsnap attach does, and prints what is live by function: one screen with --once, "
       "one\n"
-      "on each line with --jsonl, until Ctrl-C; then the agent is taken out.";
+      "on each line with --jsonl, until Ctrl-C; then the agent is taken out. Of a process that another memsnap tracks\n"
+      "it shows what that one records, and loads nothing.";
   auto add = command.options.add_options();
   add_selector_options(command.options, false);
   add("once", po::bool_switch(), "one screen, after one interval");

@@ -67,6 +67,10 @@ void Output::write(const Report& report) {
   write_all(text);
 }
 
+void Output::clear_screen() {
+  if (options_.terminal.is_terminal && !options_.terminal.dumb) write_all("\x1b[H\x1b[2J");
+}
+
 void Output::write_now(const Report& report) { write_all(rendered(report, options_.style)); }
 
 void Output::write_line(const Report& report) {

@@ -7,6 +7,7 @@
 #include "report/cli/commands.h"
 #include "report/cli/object_choice.h"
 #include "report/cli/option_values.h"
+#include "report/cli/process_argument.h"
 #include "report/cli/report_command.h"
 #include "report/cli/value_types.h"
 #include "report/paths_dot.h"
@@ -57,7 +58,9 @@ ExitCode run_roots(const Invocation& invocation) {
     throw usage("--dot and --json exclude each other", "--json gives the same paths");
   }
   const ObjectWords words = object_words(invocation.arguments);
-  const Snapshot snapshot = load_checked(input_file(words.files), kPartsAll);
+  const std::optional<Capture> capture = look_at_process(invocation, words.files);
+  const Snapshot loaded = capture ? Snapshot() : load_checked(input_file(words.files), kPartsAll);
+  const Snapshot& snapshot = capture ? capture->result.snapshot : loaded;
   require_objects(snapshot);
   const NodeIndex target = chosen(snapshot, invocation, words.object);
   PathOptions options;
@@ -69,6 +72,7 @@ ExitCode run_roots(const Invocation& invocation) {
   } else {
     write_report(invocation, make_paths(snapshot, target, paths));
   }
+  if (capture && !capture->result.left_behind.empty()) return verdict(*capture, invocation.log);
   return paths.empty() ? ExitCode::kThreshold : ExitCode::kDone;
 }
 
@@ -79,9 +83,10 @@ Command roots_command() {
   command.name = "roots";
   command.aliases = {"why"};
   command.summary = "what keeps an object alive: the shortest paths from modules, threads and types to it";
-  command.arguments = "[FILE] [ADDRESS | @N]";
+  command.arguments = "[FILE | PID] [ADDRESS | @N]";
   command.description =
-      "Without FILE: the newest snapshot of the default directory.\n"
+      "Without FILE: the newest snapshot of the default directory. With PID: the running process, and nothing is "
+      "saved.\n"
       "Each path goes through another direct holder. Weak references keep nothing alive and are followed "
       "only with --via-weak. @N is the N-th object of memsnap objects --sort retained of the same file.\n"
       "Exit code 1: no root leads to it, or nothing is new.";
@@ -94,12 +99,15 @@ Command roots_command() {
   add("paths", po::value<WholeNumber>()->value_name("N"), "at most so many paths; default 2");
   add("via-weak", po::bool_switch(), "follow weak references too");
   add("dot", po::bool_switch(), "the paths as a graph for Graphviz: memsnap roots @1 --dot | dot -Tsvg");
+  add_look_options(command.options);
   add_report_output_options(command.options);
   command.examples = {{"memsnap roots shop.msnap 0x7f21b0c41d90", "one object"},
                       {"memsnap roots shop.msnap --type shop.cart.Session --paths 5", "the largest of a type"},
                       {"memsnap roots after.msnap --new before.msnap", "what keeps the largest new object"},
                       {"memsnap why shop.msnap --largest --json", "for a script"}};
-  command.exit_codes = {ExitCode::kThreshold, ExitCode::kCannotWrite, ExitCode::kBadFile};
+  command.exit_codes = capture_codes();
+  command.exit_codes.insert(command.exit_codes.begin(), ExitCode::kThreshold);
+  command.exit_codes.push_back(ExitCode::kBadFile);
   command.run = run_roots;
   return command;
 }

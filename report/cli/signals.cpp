@@ -18,6 +18,13 @@ void remember(int number) {
 
 }  // namespace
 
+void SignalGuard::heed(int number) {
+  struct sigaction action {};
+  action.sa_handler = remember;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(number, &action, nullptr);
+}
+
 SignalGuard::SignalGuard() {
   sigset_t stops;
   sigemptyset(&stops);
@@ -27,10 +34,7 @@ SignalGuard::SignalGuard() {
   for (std::size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], nullptr, &before_[i]);
     if (before_[i].sa_handler == SIG_IGN) continue;
-    struct sigaction action {};
-    action.sa_handler = remember;
-    action.sa_flags = SA_RESTART;
-    ::sigaction(kSignals[i], &action, nullptr);
+    heed(kSignals[i]);
   }
 }
 

@@ -16,7 +16,8 @@ class SignalGuard {
   SignalGuard(const SignalGuard&) = delete;
   SignalGuard& operator=(const SignalGuard&) = delete;
 
-  static int received();  // the first signal, 0: none
+  static int received();         // the first signal, 0: none
+  static void heed(int number);  // one that was ignored before sets the flag too, from now on
 
  private:
   static constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGHUP};

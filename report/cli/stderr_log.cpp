@@ -89,7 +89,8 @@ void StderrLog::write_line(std::string_view level, std::string_view event, std::
     return;
   }
   const std::string_view mark = level == "warning" ? "warning: " : "";
-  write_all(fd_, fmt::format("memsnap: {}{}\n{}", mark, printable(message), indented(hint)));
+  const std::string whom = options_.names_pid && pid_ != 0 ? fmt::format("{}: ", pid_) : "";
+  write_all(fd_, fmt::format("memsnap: {}{}{}\n{}", whom, mark, printable(message), indented(hint)));
 }
 
 void StderrLog::progress(std::string_view what, unsigned long long done, unsigned long long total) {

@@ -17,6 +17,7 @@ struct LogOptions {
   bool json = false;  // one object a line
   bool terminal = false;
   int columns = 0;
+  bool names_pid = false;  // text too says which process it is about
 };
 
 // Messages on a descriptor (stderr): escaped, one line each. A write that fails is ignored: the target comes first.
@@ -35,6 +36,8 @@ class StderrLog final : public Log {
   // What a person sees without -v, but not with -q: "stopped for 9.8 ms".
   void notice(std::string_view event, std::string_view message);
   void error(std::string_view event, const Error& error);
+  const LogOptions& options() const { return options_; }
+  void change(const LogOptions& options) { options_ = options; }
   void set_pid(pid_t pid) { pid_ = pid; }  // of the target the next messages are about; 0: none
 
  private:

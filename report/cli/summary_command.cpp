@@ -7,6 +7,7 @@
 #include "report/cli/allocation_choice.h"
 #include "report/cli/commands.h"
 #include "report/cli/option_values.h"
+#include "report/cli/process_argument.h"
 #include "report/cli/report_command.h"
 #include "report/cli/value_types.h"
 #include "report/profile_summary_report.h"
@@ -69,16 +70,28 @@ Report type_report(const Invocation& invocation, const Snapshot& snapshot) {
   return make_summary(snapshot, options);
 }
 
+Report report_on(const Invocation& invocation, const Snapshot& snapshot, Subject subject) {
+  return subject == Subject::kTypes ? type_report(invocation, snapshot)
+                                    : allocation_report(invocation, snapshot, subject);
+}
+
 ExitCode run_summary(const Invocation& invocation) {
   constexpr std::array<Parts, 3> kParts{kPartTypes, kPartProfile, kPartNodes | kPartSites | kPartProfile};
-  const std::string file = input_file(invocation);
   Subject subject = Subject::kTypes;
+  if (const auto capture = look_at_process(invocation, invocation.arguments)) {
+    const Snapshot& snapshot = capture->result.snapshot;
+    const FileContents contents{
+        .objects = true, .allocations = snapshot.profile.has_value(), .sites = !snapshot.graph.site.empty()};
+    subject = subject_of(invocation, contents, invocation.arguments.front());
+    write_report(invocation, report_on(invocation, snapshot, subject));
+    return verdict(*capture, invocation.log);
+  }
+  const std::string file = input_file(invocation);
   const Snapshot snapshot = load_chosen(file, [&](const FileContents& contents) {
     subject = subject_of(invocation, contents, file);
     return kParts.at(static_cast<std::size_t>(subject));
   });
-  write_report(invocation, subject == Subject::kTypes ? type_report(invocation, snapshot)
-                                                      : allocation_report(invocation, snapshot, subject));
+  write_report(invocation, report_on(invocation, snapshot, subject));
   return ExitCode::kDone;
 }
 
@@ -88,9 +101,11 @@ Command summary_command() {
   Command command;
   command.name = "summary";
   command.summary = "objects by type, or allocations by function, line, file, module, thread, allocator";
-  command.arguments = "[FILE]";
+  command.arguments = "[FILE | PID]";
   command.description =
       "Without FILE: the newest snapshot of the default directory ($MEMSNAP_DIR, else ~/.local/state/memsnap).\n"
+      "With PID: the running process is looked at, and nothing is saved; when a memsnap tracks it, with its "
+      "allocations.\n"
       "Of objects: SIZE is their own, RETAINED what would go with them, NATIVE what C code keeps for them. Types are "
       "module.qualname; the terminal leaves out "
       "builtins.\n"
@@ -105,12 +120,14 @@ Command summary_command() {
   add("min", po::value<Percent>()->value_name("PCT"), "leave out rows below PCT of all bytes, own and retained");
   add_allocation_options(command.options);
   add("hide-imports", po::bool_switch(), "give the bytes of the import system's frames to who imports");
+  add_look_options(command.options);
   add_report_output_options(command.options);
   command.examples = {{"memsnap summary", "the newest snapshot"},
                       {"memsnap summary --sort retained -n 10 shop.msnap", "the ten types that retain most"},
                       {"memsnap summary --by function --leaks shop.msnap", "who allocated what was not freed"},
                       {"memsnap summary -n 0 --csv shop.msnap > types.csv", "all types for a spreadsheet"}};
-  command.exit_codes = {ExitCode::kCannotWrite, ExitCode::kBadFile};
+  command.exit_codes = capture_codes();
+  command.exit_codes.push_back(ExitCode::kBadFile);
   command.tabular = true;
   command.run = run_summary;
   return command;

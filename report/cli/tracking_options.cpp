@@ -46,7 +46,50 @@ void add_tracking_options(po::options_description& options) {
   add("for", po::value<Duration>()->value_name("DUR"), "how long to track allocations; default 10s, 0: not at all");
   add("no-inject", po::bool_switch(), "load nothing: one snapshot, no tracking");
   add("require-tracking", po::bool_switch(), "code 7 when allocations cannot be tracked");
+  add("background", po::bool_switch(),
+      "return once tracking has begun; without --for it goes on until memsnap detach or the end of the process");
+  add("live", po::bool_switch(), "what is live by function, a screen every second while tracking");
+  add("follow-fork", po::bool_switch(), "children that it forks are tracked too, each into FILE-PID");
+  add("max-children", po::value<WholeNumber>()->value_name("N"), "at most so many of them; default 64");
+  add("max-overhead", po::value<Percent>()->value_name("PCT"),
+      "end tracking when it costs the process more than PCT of its own processor time for some seconds");
+  add("max-file", po::value<ByteCount>()->value_name("SIZE"), "end tracking before the capture is larger than SIZE");
   add_recording_options(options);
+}
+
+bool in_background(const Invocation& invocation) { return option_flag(invocation.options, "background"); }
+
+SessionPlan session_plan(const Invocation& invocation) {
+  constexpr std::uint32_t kMostChildren = 4096;
+  const po::variables_map& options = invocation.options;
+  SessionPlan plan;
+  plan.live = option_flag(options, "live");
+  plan.follow_forks = option_flag(options, "follow-fork");
+  if (const auto most = option_value<WholeNumber>(options, "max-children")) {
+    if (!plan.follow_forks) throw Error(ExitCode::kUsage, "--max-children goes with --follow-fork", "");
+    if (most->value == 0 || most->value > kMostChildren)
+      throw Error(ExitCode::kUsage, fmt::format("--max-children is 1 to {}", kMostChildren), "");
+    plan.most_children = most->value;
+  }
+  if (const auto percent = option_value<Percent>(options, "max-overhead")) {
+    if (percent->value <= 0) throw Error(ExitCode::kUsage, "--max-overhead is more than 0", "");
+    plan.most_overhead = percent->value;
+  }
+  if (const auto bytes = option_value<ByteCount>(options, "max-file")) {
+    constexpr std::uint64_t kLeast = 64u << 10;
+    if (bytes->value < kLeast) throw Error(ExitCode::kUsage, "--max-file is 64 KiB at least", "");
+    plan.most_bytes = bytes->value;
+  }
+  const Format format = invocation.output.format();
+  if (plan.live && format == Format::kJson)
+    throw Error(ExitCode::kUsage, "--json is one document", "--live goes with --jsonl");
+  if (in_background(invocation) && (plan.live || option_flag(options, "no-save"))) {
+    throw Error(ExitCode::kUsage,
+                plan.live ? "--background has no screen: --live does not go with it"
+                          : "--background shows nothing: --no-save does not go with it",
+                "memsnap live PID shows what a process that is tracked allocates");
+  }
+  return plan;
 }
 
 void add_recording_options(po::options_description& options, const char* usual) {
@@ -74,11 +117,14 @@ std::optional<TrackingRequest> tracking_request(const Invocation& invocation) {
   const auto duration = option_value<Duration>(options, "for");
   const bool none = option_flag(options, "no-inject") || (duration && duration->value.count() == 0);
   if (none) {
-    if (option_flag(options, "require-tracking"))
-      throw Error(ExitCode::kUsage, "--require-tracking, and no tracking: one of them", "");
+    for (const char* option : {"require-tracking", "background", "live", "follow-fork"}) {
+      if (option_flag(options, option))
+        throw Error(ExitCode::kUsage, fmt::format("--{}, and no tracking: one of them", option), "");
+    }
     return std::nullopt;
   }
   TrackingRequest request;
+  if (option_flag(options, "background")) request.duration = std::chrono::milliseconds(0);
   if (duration) request.duration = std::chrono::duration_cast<std::chrono::milliseconds>(duration->value);
   request.period = kUsualPeriod;
   read_recording_options(options, request);

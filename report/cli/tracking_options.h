@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "report/cli/command.h"
+#include "report/cli/tracked_session.h"
 #include "snapshot/session/track_allocations.h"
 
 namespace memsnap {
@@ -14,6 +15,10 @@ void add_tracking_options(boost::program_options::options_description& options);
 void add_recording_options(boost::program_options::options_description& options, const char* usual = "512KiB");
 // What those ask for. Throws Error kUsage.
 void read_recording_options(const boost::program_options::variables_map& options, TrackingRequest& request);
+
+// --background, --live, --follow-fork, --max-children, --max-overhead, --max-file. Throws Error kUsage.
+SessionPlan session_plan(const Invocation& invocation);
+bool in_background(const Invocation& invocation);
 
 // What they ask for, for the process that the caller names. Empty: no tracking. Throws Error kUsage.
 std::optional<TrackingRequest> tracking_request(const Invocation& invocation);

@@ -21,6 +21,12 @@ SharedMemory::SharedMemory(FileDescriptor file) : file_(std::move(file)) {
     size_ = static_cast<std::uint64_t>(status.st_size);
 }
 
+std::uint64_t SharedMemory::written() const {
+  constexpr std::uint64_t kBlock = 512;  // of st_blocks
+  struct stat status {};
+  return ::fstat(file_.get(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * kBlock : 0;
+}
+
 bool SharedMemory::read(std::uint64_t offset, std::span<std::byte> out) const {
   if (offset > size_ || out.size() > size_ - offset) return false;
   while (!out.empty()) {

@@ -16,6 +16,7 @@ class SharedMemory {
   explicit SharedMemory(FileDescriptor file);
 
   std::uint64_t size() const { return size_; }
+  std::uint64_t written() const;  // bytes of pages that were touched
 
   // False when it does not reach that far.
   bool read(std::uint64_t offset, std::span<std::byte> out) const;

@@ -36,6 +36,7 @@ class SliceRecorder {
 
   // The recording up to the last reading. What it counts of stacks that are only half written comes with a later one.
   AllocationProfile profile() const;
+  const AllocationProfile& recorded() const { return profile_; }  // the same, until the next reading
   // The same at the end: half-written stacks have to do.
   AllocationProfile finish();
 

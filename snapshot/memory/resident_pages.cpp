@@ -90,13 +90,13 @@ void ResidentPages::number() {
   for (const Run& run : runs_) before_.push_back(before_.back() + (run.end - run.begin));
 }
 
-ResidentPages ResidentPages::of(pid_t pid, bool by_scan) {
+ResidentPages ResidentPages::of(pid_t pid, const Options& options) {
   ResidentPages pages;
   const MemoryMap map = MemoryMap::of(pid);
   const FileDescriptor pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
   if (!pagemap) throw permission_error(pid, errno);
   const std::uint64_t before = resident_now(pid);
-  bool scanned = by_scan;
+  bool scanned = options.by_scan;
   for (const Mapping& mapping : map.mappings()) {
     if (!scanned || !counts(mapping)) continue;
     scanned = scan_pages(pagemap.get(), mapping, [&](const PageRun& run) {
@@ -117,7 +117,19 @@ ResidentPages ResidentPages::of(pid_t pid, bool by_scan) {
   // A process that grew or shrank meanwhile had at the time of the scan what the scan found.
   const std::uint64_t after = resident_now(pid);
   if (std::max(before, after) - std::min(before, after) > pages.use_.rss / kSteady) pages.use_.rss = pages.total();
+  pages.leave_out(options.leave_out);
   return pages;
+}
+
+void ResidentPages::leave_out(const std::vector<Run>& ranges) {
+  const std::vector<Run> out = merged(ranges);
+  std::uint64_t gone = 0;
+  for (const Run& range : out) gone += bytes(range.begin, range.end);
+  if (gone == 0) return;
+  runs_ = subtract(runs_, out);
+  huge_ = subtract(huge_, out);
+  number();
+  for (std::uint64_t* const total : {&use_.rss, &use_.pss, &use_.uss}) *total -= std::min(*total, gone);
 }
 
 std::uint64_t ResidentPages::bytes(std::uint64_t begin, std::uint64_t end) const {

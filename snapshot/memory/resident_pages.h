@@ -16,9 +16,13 @@ class ResidentPages {
  public:
   ResidentPages() = default;
   explicit ResidentPages(std::vector<Run> runs);  // ascending, not touching
+  struct Options {
+    bool by_scan = true;           // false: as on a Linux before 6.7
+    std::vector<Run> leave_out{};  // memory that is not to be counted; the totals are less by it
+  };
   // Throws Error kNoSuchProcess, kNoPermission.
-  // `by_scan` false: as on a Linux before 6.7.
-  static ResidentPages of(pid_t pid, bool by_scan = true);
+  static ResidentPages of(pid_t pid, const Options& options);
+  static ResidentPages of(pid_t pid) { return of(pid, Options()); }
 
   const MemoryUse& use() const { return use_; }
   // Anonymous memory in huge pages; before Linux 6.7 the mappings that have some.
@@ -42,6 +46,7 @@ class ResidentPages {
 
  private:
   void number();
+  void leave_out(const std::vector<Run>& ranges);
 
   std::vector<Run> runs_;
   std::vector<std::uint64_t> before_;  // bytes of all runs in front of each; one more: of all

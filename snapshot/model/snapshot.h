@@ -81,6 +81,15 @@ struct CoreFacts {
   std::uint64_t bytes_cut_off = 0;
 };
 
+// How a process was tracked. `end` empty: it was not, or still is.
+struct TrackingNote {
+  std::string end;               // why recording ended: "the time was over"
+  std::string group;             // the same in all captures of a session that followed forks; empty: it did not
+  std::int32_t forked_from = 0;  // the process of the group that this one was forked from
+  double overhead = -1;          // percent, the highest that was measured over seconds; negative: it was not
+  std::vector<std::string> left_behind;
+};
+
 struct NamedCount {
   std::string name;
   std::uint64_t count = 0;
@@ -139,6 +148,7 @@ struct SnapshotHeader {
   std::vector<std::string> warnings;
   std::vector<Suspect> suspects;  // largest first; found when the snapshot was taken
   CoreFacts core;
+  TrackingNote tracking;
 };
 
 struct Snapshot {

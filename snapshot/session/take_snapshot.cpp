@@ -14,6 +14,7 @@
 #include "attach/cached_memory.h"
 #include "attach/elf_image.h"
 #include "attach/native_symbols.h"
+#include "inject/control/left_tracking.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/memory/breakdown.h"
 #include "snapshot/memory/resident_pages.h"
@@ -57,6 +58,19 @@ const char* name_of(Method method) {
   }
 }
 
+// An agent that is in the process, by us or by another memsnap: not the process's own memory.
+std::vector<Run> memory_of_ours(pid_t pid) {
+  std::vector<Run> ranges;
+  for (const FoundAgent& agent : find_agents(pid)) {
+    const AgentPlace& place = agent.place;
+    ranges.push_back({place.shared_begin, place.shared_end});
+    ranges.push_back({place.image_begin, place.image_end});
+    ranges.push_back({place.control, place.control == 0 ? 0 : place.control + kPageSize});
+  }
+  std::erase_if(ranges, [](const Run& range) { return range.begin >= range.end; });
+  return ranges;
+}
+
 class Session {
  public:
   Session(const SnapshotRequest& request, Log& log)
@@ -69,6 +83,7 @@ class Session {
     cancel_point();
     ThreadReader threads(request_.pid, read_tasks(request_.pid));
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
+    if (request_.when_frozen) request_.when_frozen();
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
     or_warn("threads", [&] { threads.read(frozen->memory(), python, frozen->facts().held); });
@@ -127,7 +142,7 @@ class Session {
   void look_at_pages() {
     MemoryUse use;
     try {
-      resident_ = ResidentPages::of(request_.pid);
+      resident_ = ResidentPages::of(request_.pid, {.leave_out = memory_of_ours(request_.pid)});
       use = resident_->use();
     } catch (const Error& error) {
       if (error.code() == ExitCode::kNoSuchProcess) throw;

@@ -19,11 +19,12 @@ struct SnapshotRequest {
   FreezeOptions freeze;
   SnapshotKind kind = SnapshotKind::kHeap;
   StringsPolicy strings = StringsPolicy::kNames;
-  std::uint32_t strings_prefix = 0;  // bytes kept of each text, for StringsPolicy::kPrefix
-  std::vector<std::string> redact;   // regular expressions: matching text is replaced
-  bool native = false;               // threads with the frames of C code
-  bool native_memory = false;        // memory that C code keeps for objects becomes part of the graph
-  std::function<bool()> cancelled;   // asked between steps; empty: never
+  std::uint32_t strings_prefix = 0;   // bytes kept of each text, for StringsPolicy::kPrefix
+  std::vector<std::string> redact;    // regular expressions: matching text is replaced
+  bool native = false;                // threads with the frames of C code
+  bool native_memory = false;         // memory that C code keeps for objects becomes part of the graph
+  std::function<bool()> cancelled;    // asked between steps; empty: never
+  std::function<void()> when_frozen;  // called once, right after the stop; may not throw
 };
 
 struct SnapshotResult {

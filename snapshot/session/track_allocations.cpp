@@ -54,9 +54,22 @@ class Recording {
     FileDescriptor tables_file(::fcntl(tracking_->descriptor(), F_DUPFD_CLOEXEC, 0));
     const TableReader tables(std::move(tables_file));
     SliceRecorder recorder(tables);
-    record(tables, recorder);
-    name_threads(recorder);
-    if (request_.before_end && !result_.target_ended) look_last(tables, recorder);
+    try {
+      if (request_.on_start) request_.on_start({.target = target_, .place = tracking_->facts().place});
+      record(tables, recorder);
+      name_threads(recorder);
+      if (request_.before_end && !result_.target_ended) look(request_.before_end, tables, recorder);
+    } catch (const Error& error) {
+      if (!is_of_its_end(error)) {
+        before_unload();
+        throw;
+      }
+      note_end_of_target();
+    } catch (...) {
+      before_unload();
+      throw;
+    }
+    before_unload();
     end();
     recorder.add(tables.read(), now_ns(), resident());
     result_.profile = recorder.finish();
@@ -111,33 +124,48 @@ class Recording {
     for (;;) {
       const auto now = steady_clock::now();
       const bool over = request_.duration.count() != 0 && now - began >= request_.duration;
-      if (over || (request_.cancelled && request_.cancelled())) return;
+      if (over) return end_because("the time was over");
+      if (request_.cancelled && request_.cancelled()) return end_because("it was asked to end");
       const Tracking::Health health = tracking_->renew_lease();
       if (health == Tracking::Health::kGone) {
-        result_.target_ended = true;
-        return;
+        return note_end_of_target();
       }
-      if (health == Tracking::Health::kMemoryShort) {
-        return warn("memory_short", "recording ended early: the memory limit of the target is near");
-      }
+      if (health == Tracking::Health::kMemoryShort) return end_early("the memory limit of the target is near");
       tracking_->poll_new_libraries();
-      if (now >= next_slice) next_slice = now + read_slice(tables, recorder, now - began);
+      if (request_.on_poll) request_.on_poll();
+      if (request_.wants_snapshot && request_.wants_snapshot()) look(request_.on_demand, tables, recorder);
+      if (now >= next_slice) {
+        std::string limit;
+        next_slice = now + read_slice(tables, recorder, now - began, limit);
+        if (!limit.empty()) return end_early(limit);
+      }
       std::this_thread::sleep_for(kPoll);
     }
   }
 
-  // Returns the time to the next.
-  steady_clock::duration read_slice(const TableReader& tables, SliceRecorder& recorder,
-                                    steady_clock::duration run_for) {
+  void end_because(const std::string& why) { result_.end_reason = why; }
+  void end_early(const std::string& why) {
+    end_because(why);
+    warn("ended_early", "recording ended early: " + why);
+  }
+  void before_unload() const {
+    if (request_.before_unload) request_.before_unload();
+  }
+
+  // Returns the time to the next. `limit`: why recording shall end.
+  steady_clock::duration read_slice(const TableReader& tables, SliceRecorder& recorder, steady_clock::duration run_for,
+                                    std::string& limit) {
     const auto began = steady_clock::now();
-    recorder.add(tables.read(), now_ns(), resident());
+    const TableReading reading = tables.read();
+    recorder.add(reading, now_ns(), resident());
     name_threads(recorder);
+    if (request_.limit_reached) limit = request_.limit_reached(reading, recorder);
     if (request_.on_slice) request_.on_slice(std::chrono::duration_cast<milliseconds>(run_for), recorder);
     return std::max<steady_clock::duration>(request_.slice, kReadingsForPause * (steady_clock::now() - began));
   }
 
   // It takes as long as the heap is large: without its lease the agent would fall silent, and miss what is freed.
-  void look_last(const TableReader& tables, SliceRecorder& recorder) {
+  void look(const TrackingRequest::Look& look_at, const TableReader& tables, SliceRecorder& recorder) {
     const std::jthread renewer([this](const std::stop_token& stop) {
       std::mutex mutex;
       std::condition_variable_any woken;
@@ -147,7 +175,7 @@ class Recording {
         if (tracking_->renew_lease() == Tracking::Health::kGone) return;
       }
     });
-    request_.before_end(tables, recorder);
+    look_at(tables, recorder);
   }
 
   std::uint64_t resident() const {
@@ -164,15 +192,36 @@ class Recording {
     }
   }
 
-  void end() {
-    TrackingEnd end = tracking_->stop();
-    result_.unload_ms = in_ms(std::max({end.unhook_pause, end.proof_pause, end.unmap_pause}));
-    result_.left_behind = std::move(end.left_behind);
+  // A process that is just ending fails in many ways, some before it can be seen that it has.
+  bool is_of_its_end(const Error& error) const {
+    constexpr milliseconds kEnding{1000};
+    if (error.code() == ExitCode::kTargetHarmed) return false;
+    const auto deadline = steady_clock::now() + kEnding;
+    while (target_.alive() && steady_clock::now() < deadline) std::this_thread::sleep_for(kPoll);
+    return !target_.alive();
   }
 
-  void warn(const char* event, const char* text) {
+  void note_end_of_target() {
+    result_.target_ended = true;
+    end_because("the process ended");
+  }
+
+  void end() {
+    TrackingEnd end;
+    try {
+      end = tracking_->stop();
+    } catch (const Error& error) {
+      if (!is_of_its_end(error)) throw;
+      return note_end_of_target();
+    }
+    result_.unload_ms = in_ms(std::max({end.unhook_pause, end.proof_pause, end.unmap_pause}));
+    result_.left_behind = std::move(end.left_behind);
+    result_.hooks_undone = end.patches_undone;
+  }
+
+  void warn(const char* event, const std::string& text) {
     log_.warning(event, text);
-    result_.warnings.emplace_back(text);
+    result_.warnings.push_back(text);
   }
 
   const TrackingRequest& request_;

@@ -9,12 +9,19 @@
 #include <vector>
 
 #include "attach/base/log.h"
+#include "attach/process_id.h"
 #include "inject/control/unload.h"
 #include "snapshot/capture/slice_recorder.h"
 #include "snapshot/capture/table_reader.h"
 #include "snapshot/model/allocation_profile.h"
 
 namespace memsnap {
+
+// Recording has begun.
+struct TrackingStart {
+  const ProcessId& target;
+  const AgentPlace& place;  // of the agent
+};
 
 struct TrackingRequest {
   pid_t pid = 0;
@@ -29,8 +36,16 @@ struct TrackingRequest {
   std::chrono::milliseconds slice{1000};   // between readings of the tables; longer where a reading takes long
   // After each reading: how long it has run.
   std::function<void(std::chrono::milliseconds, const SliceRecorder&)> on_slice;
-  // While all is still recorded, at the end: for a last snapshot. What it throws ends the session, not the target.
-  std::function<void(const TableReader& tables, SliceRecorder& recorder)> before_end;
+  // What these throw ends the session, not the target.
+  using Look = std::function<void(const TableReader& tables, SliceRecorder& recorder)>;
+  std::function<void(const TrackingStart&)> on_start;
+  std::function<void()> on_poll;  // many times a second
+  // After each reading: why recording shall end now; empty: it goes on.
+  std::function<std::string(const TableReading& reading, const SliceRecorder& recorder)> limit_reached;
+  std::function<bool()> wants_snapshot;  // asked as `cancelled` is; then `on_demand` is called
+  Look on_demand;                        // while all is recorded
+  Look before_end;                       // the same at the end: for a last snapshot
+  std::function<void()> before_unload;   // also when something failed
 };
 
 struct TrackingResult {
@@ -38,6 +53,8 @@ struct TrackingResult {
   double load_ms = 0;         // the target was stopped to load the agent
   double unload_ms = 0;       // and to take it out: the longest of its stops
   bool target_ended = false;  // while it was tracked
+  std::uint32_t hooks_undone = 0;
+  std::string end_reason;  // a sentence's part: "the time was over"
   std::vector<std::string> left_behind;
   std::vector<std::string> warnings;
 };

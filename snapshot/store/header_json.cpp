@@ -95,6 +95,15 @@ void each_core_field(Io& io, Core& core) {
   io("bytes_cut_off", core.bytes_cut_off);
 }
 
+template <typename Io, typename Note>
+void each_tracking_field(Io& io, Note& note) {
+  io("end", note.end);
+  io("group", note.group);
+  io("forked_from", note.forked_from);
+  io("overhead", note.overhead);
+  io("left_behind", note.left_behind);
+}
+
 template <typename Io, typename One>
 void each_suspect_field(Io& io, One& suspect) {
   io("path", suspect.path);
@@ -218,6 +227,11 @@ std::string header_to_json(const SnapshotHeader& header) {
     each_core_field(write, header.core);
     json.end_object();
   }
+  if (!header.tracking.end.empty()) {
+    json.key("tracking").begin_object();
+    each_tracking_field(write, header.tracking);
+    json.end_object();
+  }
   json.end_object();
   return json.result();
 }
@@ -239,6 +253,9 @@ std::optional<SnapshotHeader> header_from_json(std::string_view text) {
   each_memory_field(read_memory, header.memory);
   FieldReader read_core((*json)["core"]);
   each_core_field(read_core, header.core);
+  if ((*json)["tracking"]["end"].text().empty()) return header;
+  FieldReader read_tracking((*json)["tracking"]);
+  each_tracking_field(read_tracking, header.tracking);
   return header;
 }
 

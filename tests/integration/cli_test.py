@@ -82,7 +82,7 @@ class Usage(unittest.TestCase):
         self.check(["snapshot", "1", "--name", "x"], "exclude each other")
         self.check(["snapshot", "--name", "(["], "--name is")
         self.check(["snapshot", "--name", "x", "--each", "--largest"], "exclude each other")
-        self.check(["summary", "4242"], "./4242")
+        self.check(["tree", "4242"], "./4242")
         self.check(["attach", "1", "--require-tracking", "--no-inject"], "--require-tracking")
         self.check(["attach", "1", "--sample", "0"], "--sample")
         self.check(["attach", "1", "--allocators", "heap"], "--allocators")

@@ -33,7 +33,7 @@ class Region {
 // Both ways to ask the kernel, whichever it has.
 class ResidentPagesTest : public testing::TestWithParam<bool> {
  protected:
-  static ResidentPages pages() { return ResidentPages::of(::getpid(), GetParam()); }
+  static ResidentPages pages() { return ResidentPages::of(::getpid(), {.by_scan = GetParam()}); }
 };
 
 TEST_P(ResidentPagesTest, WrittenPagesAreResidentAndOthersAreNot) {

@@ -28,7 +28,7 @@ os.write(1, b"ready\\n")
 os.read(0, 1)
 os._exit(7)
 """
-NO_RIGHT_TO_LOAD = 7
+BUSY = 6
 
 
 def traces(pid):
@@ -146,14 +146,12 @@ class Session(harness.LiveTest):
         self.assertGreater(answer["live_bytes"], 100000)
         self.assertIn("__init__", memsnap("summary", answer["file"], "--by", "line", "--leaks").out)
 
-    def test_a_target_that_may_not_be_loaded_into_is_looked_at(self):
+    def test_a_second_session_is_refused(self):
         tracer = subprocess.Popen([MEMSNAP, "attach", str(self.pid), "--for", "10m", "--no-save", "-q"], stdout=subprocess.DEVNULL)
         self.wait_until_tracked()
         try:
-            answer = self.attach("--for", "1s")
-            self.assertEqual((False, []), (answer["tracked"], answer["left_behind"]))
-            self.assertIn("memsnap", answer["refusal"])
-            self.assertEqual(NO_RIGHT_TO_LOAD, memsnap("attach", self.pid, "--no-save", "--require-tracking", "--for", "1s").status)
+            for options in ([], ["--background"], ["--require-tracking"]):
+                self.assertEqual("memsnap.error/1", self.attach("--for", "1s", *options, status=BUSY)["schema"])
         finally:
             tracer.send_signal(signal.SIGINT)
             tracer.wait(timeout=harness.PATIENCE)
