@@ -10,6 +10,8 @@ Command attach_command();
 Command snapshot_command();
 Command detach_command();
 Command live_command();
+Command point_command();
+Command log_command();
 Command summary_command();
 Command tree_command();
 Command table_command();

@@ -1,15 +1,14 @@
 #include "report/cli/targets.h"
 
 #include <fmt/format.h>
-#include <regex.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
 #include <utility>
 
 #include "attach/base/error.h"
 #include "report/cli/option_values.h"
+#include "report/cli/pattern.h"
 #include "report/cli/value_types.h"
 #include "report/text_layout.h"
 
@@ -19,27 +18,6 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr std::size_t kListed = 20;
-
-// An extended regular expression, as pgrep takes it.
-class Pattern {
- public:
-  explicit Pattern(const std::string& text) {
-    const int status = ::regcomp(&regex_, text.c_str(), REG_EXTENDED | REG_NOSUB);
-    if (status == 0) return;
-    std::array<char, 200> reason{};
-    ::regerror(status, &regex_, reason.data(), reason.size());
-    throw Error(ExitCode::kUsage, fmt::format("--name is '{}': {}", text, reason.data()),
-                "an extended regular expression on the command line, as pgrep -f takes it");
-  }
-  ~Pattern() { ::regfree(&regex_); }
-  Pattern(const Pattern&) = delete;
-  Pattern& operator=(const Pattern&) = delete;
-
-  bool matches(const std::string& text) const { return ::regexec(&regex_, text.c_str(), 0, nullptr, 0) == 0; }
-
- private:
-  regex_t regex_{};
-};
 
 std::set<pid_t> descendants(pid_t root, const std::vector<std::pair<pid_t, pid_t>>& parents) {
   std::set<pid_t> found{root};
@@ -95,7 +73,7 @@ Selector read_selector(const po::variables_map& values, const std::vector<std::s
   selector.name = option_value<std::string>(values, "name");
   if (const auto tree = option_value<ProcessNumber>(values, "tree")) selector.tree = tree->value;
   selector.user = option_value<std::string>(values, "user");
-  if (selector.name) const Pattern checked(*selector.name);
+  if (selector.name) const Pattern checked("--name", *selector.name);
   if (int{selector.pid.has_value()} + int{selector.name.has_value()} + int{selector.tree.has_value()} > 1) {
     throw Error(ExitCode::kUsage, "PID, --name and --tree exclude each other", "--user narrows any of them");
   }
@@ -115,7 +93,7 @@ bool is_empty(const Selector& selector) { return !selector.pid && !selector.name
 std::vector<Candidate> matching(const Selector& selector, const std::vector<Candidate>& pythons,
                                 const std::vector<std::pair<pid_t, pid_t>>& parents) {
   std::optional<Pattern> pattern;
-  if (selector.name) pattern.emplace(*selector.name);
+  if (selector.name) pattern.emplace("--name", *selector.name);
   std::set<pid_t> family;
   if (selector.tree) family = descendants(*selector.tree, parents);
   std::vector<Candidate> matches;

@@ -10,7 +10,7 @@ import unittest
 import harness
 from harness import MEMSNAP, memsnap
 
-COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "detach", "live", "summary", "tree", "table", "stats", "roots", "objects", "inspect", "diff",
+COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "detach", "live", "point", "log", "summary", "tree", "table", "stats", "roots", "objects", "inspect", "diff",
             "growth", "threads", "info", "help")
 USAGE, CANNOT_WRITE, BAD_FILE = 2, 9, 10
 
