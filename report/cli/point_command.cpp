@@ -73,6 +73,7 @@ Report point_report(const MemoryPoint& point, const std::string& file) {
   report.facts = {{"file", {file}},
                   {"sequence", {point.sequence}},
                   {"id", {point.id}},
+                  {"repeat", {point.repeat}},
                   {"time", {exact_time_text(memory.time_ns)}},
                   {"pid", {std::int64_t{point.process.pid}}},
                   {"host", {point.process.host}},

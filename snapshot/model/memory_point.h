@@ -31,9 +31,10 @@ struct MeasuredMemory {
 struct MemoryPoint {
   std::int64_t sequence = 0;  // 1 for the first of a log: the order, whatever the clock says
   ProcessKey process;
-  std::string name;   // of the process, for people
-  std::string id;     // unique for the process in its log
-  std::string asked;  // the id that was asked for, before "-2" was added
+  std::string name;         // of the process, for people
+  std::string id;           // unique for the process in its log
+  std::string asked;        // the id that was asked for, before "-2" was added
+  std::int64_t repeat = 1;  // that number; 1: nothing was added
   MeasuredMemory memory;
   std::string note;
 };

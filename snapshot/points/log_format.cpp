@@ -58,8 +58,8 @@ void make_log(const std::string& path) {
 
 std::uint32_t checksum_of(const MemoryPoint& point) {
   const MeasuredMemory& memory = point.memory;
-  std::string all =
-      fmt::format("{}\n{}\n{}\n{}\n", point.sequence, point.process.boot, point.process.pid, point.process.start_time);
+  std::string all = fmt::format("{}\n{}\n{}\n{}\n{}\n", point.sequence, point.process.boot, point.process.pid,
+                                point.process.start_time, point.repeat);
   all += fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n", memory.time_ns, memory.rss, memory.pss, memory.uss,
                      number_or_nothing(memory.object_bytes), number_or_nothing(memory.objects),
                      memory.pause_ns ? fmt::to_string(*memory.pause_ns) : "-");

@@ -135,6 +135,7 @@ MemoryPoint point_at(const Statement& row) {
   if (!row.is_null(13)) point.memory.objects = size_at(row, 13);
   point.memory.pause_ns = optional_number(row, 14);
   point.note = row.text(15);
+  point.repeat = row.number(16);
   return point;
 }
 
@@ -279,14 +280,13 @@ MemoryPoint PointLog::add(std::int64_t process, const PointToMake& point, const 
   Statement name(database_, "SELECT name FROM process WHERE process = ?");
   made.name = name.bind(1, process).step() ? name.text(0) : point.name;
   made.asked = asked;
-  std::int64_t repeat = 1;
-  std::tie(made.id, repeat) = free_id(process, asked);
+  std::tie(made.id, made.repeat) = free_id(process, asked);
   made.memory = memory;
   made.note = asked == point.id ? point.note.substr(0, kLongestNote) : "";
   Statement row(database_,
                 "INSERT INTO point (sequence, process, id, asked, repeat, time_ns, rss, pss, uss, object_bytes, "
                 "objects, pause_ns, note, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  row.bind(1, made.sequence).bind(2, process).bind(3, made.id).bind(4, made.asked).bind(5, repeat);
+  row.bind(1, made.sequence).bind(2, process).bind(3, made.id).bind(4, made.asked).bind(5, made.repeat);
   row.bind(6, memory.time_ns).bind(7, static_cast<std::int64_t>(memory.rss));
   row.bind(8, static_cast<std::int64_t>(memory.pss)).bind(9, static_cast<std::int64_t>(memory.uss));
   row.bind(10, as_signed(memory.object_bytes)).bind(11, as_signed(memory.objects)).bind(12, memory.pause_ns);
@@ -302,13 +302,13 @@ std::vector<MemoryPoint> PointLog::points_after(std::int64_t sequence) {
     Statement row(
         database_,
         "SELECT sequence, host, boot, pid, start_time, name, id, asked, time_ns, rss, pss, uss, object_bytes, "
-        "objects, pause_ns, note, crc FROM point LEFT JOIN process ON process.process = +point.process "
+        "objects, pause_ns, note, repeat, crc FROM point LEFT JOIN process ON process.process = +point.process "
         "WHERE sequence > ? ORDER BY sequence");
     row.bind(1, sequence);
     while (row.step()) {
       points.push_back(point_at(row));
       const MemoryPoint& point = points.back();
-      if (row.number(16) != std::int64_t{checksum_of(point)}) {
+      if (row.number(17) != std::int64_t{checksum_of(point)}) {
         throw SqliteError(SQLITE_CORRUPT, fmt::format("point {} is not as it was written", point.sequence));
       }
       const std::int64_t expected = sequence + static_cast<std::int64_t>(points.size());
@@ -322,11 +322,10 @@ std::vector<MemoryPoint> PointLog::points_after(std::int64_t sequence) {
 
 void require_point_id(std::string_view id) {
   const bool one_line = id.find_first_of(std::string_view("\n\r\0", 3)) == std::string_view::npos;
-  if (!id.empty() && one_line && id.size() <= kLongestPointId) return;
+  if (one_line && id.size() <= kLongestPointId) return;
   throw Error(ExitCode::kUsage,
-              id.empty()  ? "the id of a point is empty"
-              : !one_line ? "the id of a point is one line"
-                          : fmt::format("the id of a point has {} bytes at most", kLongestPointId),
+              one_line ? fmt::format("the id of a point has {} bytes at most", kLongestPointId)
+                       : "the id of a point is one line",
               "without one it is None");
 }
 

@@ -68,7 +68,7 @@ class PointLog {
   PointLogOptions options_;
 };
 
-// Throws Error kUsage: empty, too long, of several lines, or with a NUL.
+// Throws Error kUsage: too long, of several lines, or with a NUL.
 void require_point_id(std::string_view id);
 
 }  // namespace memsnap

@@ -1,5 +1,6 @@
 #include "snapshot/session/measure_point.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -11,13 +12,15 @@
 #include <utility>
 
 #include "attach/base/error.h"
+#include "attach/base/file_descriptor.h"
 #include "attach/memory_map.h"
 #include "snapshot/session/take_snapshot.h"
 
 namespace memsnap {
 namespace {
 
-constexpr std::chrono::seconds kPatience{60};  // for another memsnap, which holds a process for milliseconds
+constexpr std::chrono::seconds kPatience{60};       // for another memsnap, which holds a process for milliseconds
+constexpr std::chrono::seconds kPatienceUnseen{2};  // for one that was gone when it was looked for
 constexpr std::chrono::milliseconds kBetweenTries{5};
 
 std::string first_line(const std::string& path) {
@@ -42,6 +45,13 @@ bool is_soon_free(pid_t pid) {
   return tracer == 0 || first_line(fmt::format("/proc/{}/comm", tracer)) == first_line("/proc/self/comm");
 }
 
+// The kernel would let us attach, by its own answer for /proc/PID/mem, which asks the same. It refused, so somebody
+// else held the process, and was gone when it was looked who.
+bool was_held_meanwhile(pid_t pid) {
+  return static_cast<bool>(FileDescriptor(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC))) &&
+         is_soon_free(pid);
+}
+
 std::int64_t now_ns() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
@@ -55,13 +65,16 @@ SnapshotResult take_totals(const ProcessId& process, const PointMeasureRequest& 
   wanted.totals_only = true;
   wanted.strings = StringsPolicy::kNone;
   wanted.cancelled = request.cancelled;
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto begin = std::chrono::steady_clock::now();
   for (;;) {
     try {
       return take_snapshot(wanted, log);
     } catch (const Error& error) {
-      const bool over = std::chrono::steady_clock::now() >= deadline || (request.cancelled && request.cancelled());
-      if (error.code() != ExitCode::kBusy || over || !is_soon_free(process.pid())) throw;
+      const auto waited = std::chrono::steady_clock::now() - begin;
+      const bool held = error.code() == ExitCode::kBusy && waited < kPatience && is_soon_free(process.pid());
+      const bool was_held =
+          error.code() == ExitCode::kNoPermission && waited < kPatienceUnseen && was_held_meanwhile(process.pid());
+      if ((!held && !was_held) || (request.cancelled && request.cancelled())) throw;
     }
     std::this_thread::sleep_for(kBetweenTries);
   }

@@ -202,8 +202,8 @@ TEST_F(PointLogTest, AReaderSeesWhatWasAddedSince) {
 }
 
 TEST_F(PointLogTest, IdsAreOneLine) {
-  for (const std::string& id : {std::string(), std::string("a\nb"), std::string("a\r"), std::string("a\0b", 3),
-                                std::string(kLongestPointId + 1, 'x')}) {
+  for (const std::string& id :
+       {std::string("a\nb"), std::string("a\r"), std::string("a\0b", 3), std::string(kLongestPointId + 1, 'x')}) {
     EXPECT_THROW(require_point_id(id), Error);
   }
   EXPECT_NO_THROW(require_point_id("Before f() \xe2\x86\x92"));
@@ -259,9 +259,10 @@ TEST_F(PointLogTest, TablesWithMoreInThemAreRefused) {
 
 TEST_F(PointLogTest, APointThatWasChangedIsFound) {
   writer().append(point("a"));
-  for (const char* sql : {"UPDATE point SET rss = 1", "UPDATE point SET id = 'b'", "UPDATE process SET pid = 1",
-                          "UPDATE point SET rss = -1", "UPDATE point SET time_ns = 'soon'",
-                          "UPDATE point SET sequence = 9223372036854775807", "DELETE FROM process"}) {
+  for (const char* sql :
+       {"UPDATE point SET rss = 1", "UPDATE point SET id = 'b'", "UPDATE point SET repeat = 7",
+        "UPDATE process SET pid = 1", "UPDATE point SET rss = -1", "UPDATE point SET time_ns = 'soon'",
+        "UPDATE point SET sequence = 9223372036854775807", "DELETE FROM process"}) {
     const std::string before = bytes();
     {
       Database database(path(), DatabaseMode::kWrite, {});
