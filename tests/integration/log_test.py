@@ -324,9 +324,8 @@ class Showing(LogTest):
         self.shown("--slice", "1:2:3", status=USAGE)
 
     def test_filters_and_maps(self):
-        self.assertEqual("3\tafter rebuild_index()\n", self.shown("--filter", 'id ~* "after" and i > 1 and pyobj != pyobj', "--map", "i",
-                                                                  "--map", "lower(id)")
-                         or self.shown("--filter", 'id ~* "after" and i == 3', "--map", "i", "--map", "lower(id)"))
+        chosen = 'id ~* "after" and i > 1 and not pyobj > 0'
+        self.assertEqual("3\tafter rebuild_index()\n", self.shown("--filter", chosen, "--map", "i", "--map", "lower(id)"))
         rss = int(self.shown("--memories", "--slice", "-1:"))
         self.assertEqual("%s\n" % round(rss / 1048576, 1), self.shown("--slice", "-1:", "--map", "round(MB(rss), 1)"))
         self.assertEqual("after warm-up-2\n", self.shown("--filter", "pyobj > 0", "--map", "id"))
@@ -366,7 +365,7 @@ class Showing(LogTest):
         self.assertEqual(18, len(lines))
         self.assertRegex(lines[0], r"MiB \|.*#")
         self.assertRegex(lines[-2], r"0 \+-+$")
-        self.assertEqual("", self.shown("--plot", "--json", status=USAGE)[:0])
+        self.shown("--plot", "--jsonl", status=USAGE)
         self.shown("--plot", "--ids", status=USAGE)
 
     def test_following_shows_points_as_they_come(self):

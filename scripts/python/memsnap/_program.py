@@ -40,7 +40,7 @@ def find_program():
     folders = [here]
     # PREFIX/lib/python3/dist-packages/memsnap, PREFIX/lib/python3.12/site-packages/memsnap: the program is PREFIX/bin/memsnap.
     above = here
-    for _ in range(5):
+    for _ in range(4):
         above = os.path.dirname(above)
         folders.append(os.path.join(above, "bin"))
     folders += [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
