@@ -72,8 +72,8 @@ void choose_file(LogRequest& request, const Invocation& invocation) {
   if (words.size() > 1) throw Error(ExitCode::kUsage, fmt::format("one process or FILE, not {}", words.size()), "");
   const bool is_file = words.size() == 1 && !parse_process_number(words.front());
   const Selector selector = read_selector(invocation.options, is_file ? std::vector<std::string>() : words);
-  if (is_file && (log || !is_empty(selector))) {
-    throw Error(ExitCode::kUsage, "a FILE, and another choice beside it: give one of them",
+  if (is_file && !is_empty(selector)) {
+    throw Error(ExitCode::kUsage, "a FILE and a process: give one of them",
                 "memsnap log FILE, memsnap log PID --log FILE");
   }
   if (!is_empty(selector)) {
@@ -146,12 +146,18 @@ std::optional<ProcessKey> process_of(const std::vector<MemoryPoint>& points, con
   return found;
 }
 
+PointLogOptions log_options(const Invocation& invocation) {
+  PointLogOptions options;
+  options.cancelled = invocation.cancelled;
+  return options;
+}
+
 class LogView {
  public:
   LogView(const Invocation& invocation, LogRequest request)
       : invocation_(invocation),
         request_(std::move(request)),
-        log_(PointLog::for_reading(request_.file)),
+        log_(PointLog::for_reading(request_.file, log_options(invocation))),
         lister_(request_.metric) {}
 
   ExitCode show() {

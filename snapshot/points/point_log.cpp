@@ -165,15 +165,15 @@ PointLog PointLog::for_writing(const std::string& path, const PointLogOptions& o
   }
 }
 
-PointLog PointLog::for_reading(const std::string& path) {
+PointLog PointLog::for_reading(const std::string& path, const PointLogOptions& options) {
   require_sqlite_file(path);
-  const LockPatience patience{PointLogOptions().patience, {}};
+  const LockPatience patience{options.patience, options.cancelled};
   const LockWait wait(patience);
   bool unchanging = false;
   for (;;) {
     try {
       const DatabaseMode mode = unchanging ? DatabaseMode::kReadUnchanging : DatabaseMode::kRead;
-      PointLog log(path, Database(path, mode, patience), {});
+      PointLog log(path, Database(path, mode, patience), options);
       log.check_format();
       return log;
     } catch (const SqliteError& error) {

@@ -41,7 +41,7 @@ class PointLog {
   // Makes the log (0600) when there is none. Throws Error: kCannotWrite; kBadFile for what is no log, a damaged one, or
   // one of a newer memsnap, which are left as they are.
   static PointLog for_writing(const std::string& path, const PointLogOptions& options);
-  static PointLog for_reading(const std::string& path);  // throws Error kBadFile
+  static PointLog for_reading(const std::string& path, const PointLogOptions& options = {});  // throws Error kBadFile
 
   // The points that were made: one, or two with the first of a process. Throws Error, then nothing was added.
   std::vector<MemoryPoint> append(const PointToMake& point);

@@ -385,7 +385,6 @@ class Showing(LogTest):
 
     def test_a_file_and_a_process_exclude_each_other(self):
         self.shown("--name", "x", status=USAGE)
-        self.shown("--log", "x", status=USAGE)
         self.assertEqual(BAD_FILE, memsnap("log", "1", "--log", self.shared).status)
 
     def test_ids_are_harmless_to_a_terminal(self):
