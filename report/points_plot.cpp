@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <iterator>
 #include <optional>
 
 #include "report/text_layout.h"
@@ -40,10 +42,11 @@ std::vector<std::uint64_t> column_values(const std::vector<ListedPoint>& points,
   const std::vector<double> places = positions(points);
   std::vector<std::optional<std::uint64_t>> found(columns);
   for (std::size_t i = 0; i < points.size(); ++i) {
-    auto& column = found[static_cast<std::size_t>(places[i] * static_cast<double>(columns - 1) + 0.5)];
+    auto& column = found[static_cast<std::size_t>(std::lround(places[i] * static_cast<double>(columns - 1)))];
     column = std::max(column.value_or(0), points[i].value.value_or(0));
   }
   std::vector<std::uint64_t> values;
+  values.reserve(found.size());
   for (const auto& one : found) values.push_back(one.value_or(values.empty() ? 0 : values.back()));
   return values;
 }
@@ -66,11 +69,11 @@ std::string sparkline(const std::vector<std::uint64_t>& values, std::size_t colu
     share = std::max(share, values[i]);
   }
   const auto [least, largest] = std::minmax_element(shown.begin(), shown.end());
-  const double range = static_cast<double>(*largest - *least);
+  const auto range = static_cast<double>(*largest - *least);
   std::string line;
   for (const std::uint64_t value : shown) {
     const double part = range > 0 ? static_cast<double>(value - *least) / range : 0;
-    const auto level = static_cast<std::size_t>(part * 7 + 0.5);
+    const auto level = static_cast<std::size_t>(std::lround(part * 7));
     line += ascii ? kAsciiLevels.at(level) : kBlocks.at(level);
   }
   return line;
@@ -94,7 +97,7 @@ std::vector<Line> plot_points(const std::vector<ListedPoint>& all, const PointsS
     std::string bars;
     for (const std::uint64_t value : values) {
       const double height = static_cast<double>(value) / static_cast<double>(largest) * static_cast<double>(rows) * 8;
-      bars += cell_of(static_cast<std::int64_t>(height + 0.5) - static_cast<std::int64_t>(row - 1) * 8, style.ascii);
+      bars += cell_of(std::int64_t{std::lround(height)} - static_cast<std::int64_t>(row - 1) * 8, style.ascii);
     }
     bars.erase(bars.find_last_not_of(' ') + 1);
     Line line;

@@ -168,7 +168,7 @@ std::optional<Line> course_line(const std::vector<ListedPoint>& points, const Po
     last = &point;
     if (first == nullptr) first = &point;
   }
-  if (values.size() < 2) return std::nullopt;
+  if (first == nullptr || last == nullptr || values.size() < 2) return std::nullopt;
   Line line;
   line.text("    " + sparkline(values, kSparkColumns, style.ascii) + "  ");
   line.text(two_decimals(*first->value, style.units) + (style.ascii ? " -> " : " → ") +

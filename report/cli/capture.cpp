@@ -105,8 +105,8 @@ void add_look_options(po::options_description& options) {
       "leave out what C code keeps for objects (a database, a compressor), which a conservative scan finds");
 }
 
-void add_capture_options(po::options_description& options) {
-  add_selector_options(options, true);
+void add_capture_options(po::options_description& options, bool by_size) {
+  add_selector_options(options, true, by_size);
   auto add = options.add_options();
   add("output,o", po::value<std::string>()->value_name("PATTERN"),
       "file to write: %p pid, %n name, %h host, %t time (UTC), %c container, %k kind; default %n-%p-%t.msnap in "

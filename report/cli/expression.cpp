@@ -80,6 +80,7 @@ Expression& Expression::operator=(Expression&&) noexcept = default;
 
 Expression Expression::parse(std::string_view text, const std::vector<std::string>& names) {
   std::vector<ExpressionName> numbers;
+  numbers.reserve(names.size());
   for (const std::string& name : names) numbers.push_back({name, ValueType::kNumber});
   return parse_typed(text, numbers);
 }

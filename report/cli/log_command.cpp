@@ -77,7 +77,7 @@ void choose_file(LogRequest& request, const Invocation& invocation) {
                 "memsnap log FILE, memsnap log PID --log FILE");
   }
   if (!is_empty(selector)) {
-    request.pid = selector.is_pid_only() ? *selector.pid : find_targets(selector).front().pid;
+    request.pid = selector.is_pid_only() ? selector.pid : find_targets(selector).front().pid;
   }
   request.file = is_file       ? words.front()
                  : log         ? *log

@@ -8,13 +8,10 @@
 #include "attach/process_id.h"
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
-#include "report/cli/files.h"
 #include "report/cli/option_values.h"
-#include "report/cli/point_logs.h"
+#include "report/cli/point_record.h"
 #include "report/cli/processes.h"
-#include "report/cli/report_command.h"
 #include "report/cli/run_targets.h"
-#include "report/json_output.h"
 #include "report/points_report.h"
 #include "snapshot/points/point_log.h"
 #include "snapshot/session/measure_point.h"
@@ -23,8 +20,6 @@ namespace memsnap {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr const char* kFirstId = "memsnap attach";
 
 struct PointOptions {
   std::string id = "None";
@@ -36,10 +31,6 @@ struct PointOptions {
   FreezeOptions freeze;
 };
 
-void require_utf8(const std::string& text, const char* what) {
-  if (!is_utf8(text)) throw Error(ExitCode::kUsage, fmt::format("{} is not UTF-8", what), "");
-}
-
 PointOptions read_options(const Invocation& invocation, const std::optional<std::string>& id) {
   PointOptions options;
   options.id = id.value_or(options.id);
@@ -49,20 +40,8 @@ PointOptions read_options(const Invocation& invocation, const std::optional<std:
   options.print = option_flag(invocation.options, "print");
   options.first = !option_flag(invocation.options, "no-first");
   options.freeze = freeze_options(invocation.options);
-  require_point_id(options.id);
-  require_utf8(options.id, "the id of a point");
-  require_utf8(options.note, "--note");
-  if (options.note.size() > kLongestNote) {
-    throw Error(ExitCode::kUsage, fmt::format("--note has {} bytes at most", kLongestNote), "");
-  }
+  check_point_texts(options.id, options.note);
   return options;
-}
-
-std::string log_path(const PointOptions& options, const ProcessKey& process) {
-  if (options.log) return *options.log;
-  const std::string directory = directory_of_snapshots();
-  make_private_directory(directory);
-  return point_log_path(directory, process);
 }
 
 Report point_report(const MemoryPoint& point, const std::string& file) {
@@ -109,7 +88,7 @@ ExitCode make_point(const Invocation& invocation, const PointOptions& options, c
   wanted.name = target.name;
   wanted.id = options.id;
   wanted.note = options.note;
-  if (options.first) wanted.first_id = kFirstId;
+  if (options.first) wanted.first_id = kFirstPointId;
   wanted.measure = [&] {
     PointMeasure measure =
         measure_point(process, {options.objects, options.freeze, invocation.cancelled}, invocation.log);
@@ -118,7 +97,7 @@ ExitCode make_point(const Invocation& invocation, const PointOptions& options, c
   };
   PointLogOptions how;
   how.cancelled = invocation.cancelled;
-  const std::string path = log_path(options, wanted.process);
+  const std::string path = options.log ? *options.log : default_point_log(wanted.process);
   PointLog log = PointLog::for_writing(path, how);
   const std::vector<MemoryPoint> made = log.append(wanted);
   for (const MemoryPoint& point : made) {

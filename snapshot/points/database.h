@@ -48,6 +48,9 @@ class Database {
  public:
   // kReadUnchanging: nobody writes, as in a folder that may not be written. Throws SqliteError.
   Database(const std::string& path, DatabaseMode mode, const LockPatience& patience);
+  ~Database() = default;
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
   Database(Database&&) noexcept = default;
   Database& operator=(Database&&) noexcept = default;
 

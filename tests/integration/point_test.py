@@ -186,6 +186,16 @@ class PointTest(LiveTest):
             self.assertEqual(BAD_FILE, nothing.status, str(nothing))
             self.assertIn("memsnap point", nothing.err)
 
+    def test_a_snapshot_can_make_a_point(self):
+        environment = dict(os.environ, MEMSNAP_DIR=str(self.folder / "here"))
+        with Target(SLEEPER) as target:
+            taken = self.snapshot(target.pid, "--point", "nightly", env=environment)
+            again = self.snapshot(target.pid, "--kind", "session", "--point", "nightly", env=environment)
+            points = memsnap("log", target.pid, "--json", env=environment).json()["points"]
+            self.assertEqual(["memsnap attach", "nightly", "nightly-2"], [point["id"] for point in points])
+            self.assertEqual([taken["bytes"], again["bytes"]], [point["pyobj"] for point in points[1:]])
+            self.assertEqual(USAGE, memsnap("snapshot", target.pid, "--point", "a\nb").status)
+
     @unittest.skipUnless(os.getuid() == 0, "another pid namespace needs root")
     def test_a_pid_that_is_used_again_is_another_process(self):
         script = REUSE.format(memsnap=harness.MEMSNAP, log=self.log)
