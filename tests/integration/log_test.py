@@ -140,9 +140,9 @@ class Writers(LogTest):
                 time.sleep(0.3)
                 self.assertIsNone(waiting.poll())
                 self.assertEqual(["memsnap attach", "a"], [p["id"] for p in self.points()])  # readers do not wait
-                waiting.send_signal(signal.SIGINT)
+                waiting.send_signal(signal.SIGTERM)
                 waiting.communicate(timeout=harness.PATIENCE)
-                self.assertEqual(128 + signal.SIGINT, waiting.returncode)
+                self.assertEqual(128 + signal.SIGTERM, waiting.returncode)
                 holder.stdin.close()
             self.made(target, ["c"])
         self.assertEqual(["memsnap attach", "a", "c"], [p["id"] for p in self.points()])
@@ -378,7 +378,7 @@ class Showing(LogTest):
                     found = [names(follower.stdout.readline().strip()) for _ in range(2)]
                     self.made(target, ["second", "third"], log=log)
                     found += [names(follower.stdout.readline().strip()) for _ in range(2)]
-                    follower.send_signal(signal.SIGINT)
+                    follower.send_signal(signal.SIGTERM)
                     self.assertEqual(0, follower.wait(harness.PATIENCE))
                 self.assertEqual(["attach" if not option else "memsnap attach", "first", "second", "third"], found)
         self.shown("--follow", "--json", status=USAGE)

@@ -344,6 +344,9 @@ class ModuleTest(LiveTest):
         session = self.session()
         session.run("import memsnap")
         wanted = str(self.folder / "track.msnap")
+        # As a service that a script started in the background.
+        session.run("import signal; [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)]")
+        session.run("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])")
         session.run("def work(): return [bytearray(50000) for _ in range(200)]\n")
         self.assertEqual("", session.run("with memsnap.Tracker(%r, sample=1) as tracker: kept = work()\n" % wanted))
         self.assertEqual("memsnap.capture/1", session.value("tracker.result['schema']"))

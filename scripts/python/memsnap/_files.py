@@ -57,7 +57,7 @@ class Tracker:
     def __exit__(self, *_):
         child, self._child = self._child, None
         try:
-            child.send(_program.SIGINT)
+            child.send(_program.SIGTERM)
             child.wait()
             child.check()
             self.result = json.loads(child.out())

@@ -6,7 +6,7 @@ Nothing is imported that a bare interpreter has not got anyway: what measures a 
 import os
 from _thread import RLock
 
-SIGINT, SIGTERM, SIGKILL = 2, 15, 9
+SIGTERM, SIGKILL = 15, 9
 PR_SET_PTRACER = 0x59616d61
 LEFT_BEHIND = 12  # exit code: the result is good, and something of memsnap stayed in the process
 PATIENCE = 60  # seconds for a program that was asked to end
@@ -94,7 +94,8 @@ class Child:
         else:
             files.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
         try:
-            self.pid = os.posix_spawn(command[0], command, os.environ, file_actions=files)
+            # A process may have been started with signals ignored or blocked: its child must still be asked to end.
+            self.pid = os.posix_spawn(command[0], command, os.environ, file_actions=files, setsigmask=[], setsigdef=[SIGTERM])
         except BaseException:
             self._close()
             raise
