@@ -85,6 +85,7 @@ std::string utc_time(std::int64_t ns_since_epoch) {
 
 std::string kind_name(SnapshotKind kind) {
   if (kind == SnapshotKind::kAllocations) return "allocations";
+  if (kind == SnapshotKind::kSession) return "session";
   return kind == SnapshotKind::kTypes ? "types" : "heap";
 }
 

@@ -110,7 +110,7 @@ Report make_summary(const Snapshot& snapshot, const SummaryOptions& options) {
                           std::string(row.name)});
   }
   report.facts.push_back({"types_hidden", {std::uint64_t{hidden}}});
-  report.table = std::move(table);
+  if (header.kind != SnapshotKind::kSession) report.table = std::move(table);
   if (header.native_bytes != 0) {
     report.between.push_back(Line()
                                  .text(" native memory: ")

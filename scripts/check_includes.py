@@ -10,7 +10,7 @@ import sys
 
 BELOW_REPORT = ["attach/base", "attach", "inject/protocol", "inject/walker", "inject/control", "snapshot/model",
                 "snapshot/analysis", "snapshot/cpython", "snapshot/memory", "snapshot/walk", "snapshot/threads", "snapshot/capture",
-                "snapshot/store", "snapshot/session"]
+                "snapshot/store", "snapshot/points", "snapshot/session"]
 
 # What a folder may include besides itself. A folder is named without those below it: "attach" is not "attach/base".
 ALLOWED = {
@@ -30,6 +30,7 @@ ALLOWED = {
     "snapshot/threads": ["attach/base", "attach", "snapshot/cpython", "snapshot/model"],
     "snapshot/capture": ["attach/base", "attach", "inject/protocol", "snapshot/model", "snapshot/cpython"],
     "snapshot/store": ["attach/base", "attach", "inject/protocol", "snapshot/model"],
+    "snapshot/points": ["attach/base", "snapshot/model", "snapshot/store"],
     "snapshot/session": BELOW_REPORT,
     "report": ["attach/base", "snapshot/model", "snapshot/analysis"],
     "report/cli": BELOW_REPORT + ["report"],

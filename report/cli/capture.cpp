@@ -125,7 +125,9 @@ Capturer::Capturer(const Invocation& invocation, bool save)
       save_(save),
       dry_run_(option_flag(invocation.options, "dry-run")),
       force_(option_flag(invocation.options, "force")) {
-  if (option_value<std::string>(invocation.options, "kind").value_or("heap") == "types") kind_ = SnapshotKind::kTypes;
+  const std::string kind = option_value<std::string>(invocation.options, "kind").value_or("heap");
+  if (kind == "types") kind_ = SnapshotKind::kTypes;
+  if (kind == "session") kind_ = SnapshotKind::kSession;
   const SnapshotRequest checked = request_for(0);
   for (const std::string& expression : checked.redact) check_expression(expression);
   const auto pattern = option_value<std::string>(invocation.options, "output");

@@ -11,6 +11,8 @@ Command snapshot_command();
 Command detach_command();
 Command run_command();
 Command live_command();
+Command point_command();
+Command log_command();
 Command summary_command();
 Command tree_command();
 Command table_command();

@@ -84,7 +84,8 @@ ExitCode run_memory(const Invocation& invocation) {
       SnapshotRequest request;
       request.pid = target.pid;
       request.freeze = freeze;
-      request.kind = SnapshotKind::kTypes;
+      request.kind = SnapshotKind::kSession;
+      request.totals_only = metric == MemoryMetric::kObjects;
       request.strings = StringsPolicy::kNone;
       request.cancelled = invocation.cancelled;
       result = take_snapshot(request, invocation.log);

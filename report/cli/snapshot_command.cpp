@@ -21,7 +21,7 @@ namespace po = boost::program_options;
 
 ExitCode run_core(const Invocation& invocation, const Selector& selector, const std::string& core) {
   if (!is_empty(selector)) throw Error(ExitCode::kUsage, "a process and --core: give one of them", "");
-  for (const char* option : {"every", "lock", "if-rss-over", "if-grew"}) {
+  for (const char* option : {"every", "lock", "if-rss-over", "if-grew", "point"}) {
     if (invocation.options.count(option) != 0)
       throw Error(ExitCode::kUsage, fmt::format("--{} is for a process that runs, and --core is none", option), "");
   }
@@ -78,8 +78,9 @@ Command snapshot_command() {
       "loaded into it. A core file of a process that has ended gives the same; the programs and libraries that it "
       "leaves out are found by build id.";
   auto add = command.options.add_options();
-  add("kind", one_of("kind", {"types", "heap"}),
-      "heap (default): every object and reference; types: count and size of each type");
+  add("kind", one_of("kind", {"session", "types", "heap"}),
+      "heap (default): every object and reference; types: count and size of each type; session: one total, and where "
+      "the RSS is");
   add("core", po::value<std::string>()->value_name("CORE"), "a core file, by the kernel or by gcore, not a process");
   add("exe", po::value<std::string>()->value_name("FILE"), "the program of the core");
   add("sysroot", po::value<std::string>()->value_name("DIR"), "where the files are that the core's process had mapped");

@@ -7,6 +7,7 @@
 #include "report/cli/files.h"
 #include "report/cli/option_values.h"
 #include "report/cli/plan.h"
+#include "report/cli/point_record.h"
 #include "report/cli/target_lock.h"
 #include "report/snapshot_facts.h"
 #include "report/text_layout.h"
@@ -54,7 +55,8 @@ void write(const Invocation& invocation, const Report& report) {
 void add_taker_options(po::options_description& options) {
   add_retention_options(options);
   options.add_options()("lock", po::value<std::string>()->value_name("FILE|auto"),
-                        "one memsnap at a time, else code 6; auto: for each process, without a file");
+                        "one memsnap at a time, else code 6; auto: for each process, without a file")(
+      "point", po::value<std::string>()->value_name("ID"), "make a memory point of it too, for memsnap log");
 }
 
 SnapshotTaker::SnapshotTaker(const Invocation& invocation)
@@ -62,7 +64,10 @@ SnapshotTaker::SnapshotTaker(const Invocation& invocation)
       capturer_(invocation, true),
       lock_(option_value<std::string>(invocation.options, "lock")),
       condition_(read_condition(invocation.options)),
-      retention_(read_retention(invocation.options)) {}
+      retention_(read_retention(invocation.options)),
+      point_(option_value<std::string>(invocation.options, "point")) {
+  if (point_) check_point_texts(*point_, "");
+}
 
 ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) const {
   const std::string path = capturer_.plan_path(target);
@@ -78,7 +83,9 @@ ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) const 
   if (taken) taken(capture);
   std::optional<Pruned> pruned;
   if (!retention_.is_empty()) pruned = prune(folder, retention_, false);
-  return show_snapshot(invocation_, capture, pruned);
+  const ExitCode code = show_snapshot(invocation_, capture, pruned);
+  if (point_) record_snapshot_point(invocation_, capture.result.snapshot.header, *point_);
+  return code;
 }
 
 ExitCode show_snapshot(const Invocation& invocation, const Capture& capture, const std::optional<Pruned>& pruned) {

@@ -13,7 +13,7 @@
 
 namespace memsnap {
 
-// What of a snapshot concerns the files around it: --lock, --keep and its kin.
+// What of a snapshot concerns the files around it: --lock, --keep and its kin, --point.
 void add_taker_options(boost::program_options::options_description& options);
 
 // The snapshots of one command: taken, saved, told of; and older ones removed.
@@ -32,6 +32,7 @@ class SnapshotTaker {
   std::optional<std::string> lock_;
   SnapshotCondition condition_;
   Retention retention_;
+  std::optional<std::string> point_;
 };
 
 // Prints what was taken; the exit code that follows from it.

@@ -1,7 +1,6 @@
 #include "report/cli/targets.h"
 
 #include <fmt/format.h>
-#include <regex.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 
 #include "attach/base/error.h"
 #include "report/cli/option_values.h"
+#include "report/cli/pattern.h"
 #include "report/cli/value_types.h"
 #include "report/text_layout.h"
 
@@ -23,27 +23,6 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr std::size_t kListed = 20;
-
-// An extended regular expression, as pgrep takes it.
-class Pattern {
- public:
-  explicit Pattern(const std::string& text) {
-    const int status = ::regcomp(&regex_, text.c_str(), REG_EXTENDED | REG_NOSUB);
-    if (status == 0) return;
-    std::array<char, 200> reason{};
-    ::regerror(status, &regex_, reason.data(), reason.size());
-    throw Error(ExitCode::kUsage, fmt::format("--name is '{}': {}", text, reason.data()),
-                "an extended regular expression on the command line, as pgrep -f takes it");
-  }
-  ~Pattern() { ::regfree(&regex_); }
-  Pattern(const Pattern&) = delete;
-  Pattern& operator=(const Pattern&) = delete;
-
-  bool matches(const std::string& text) const { return ::regexec(&regex_, text.c_str(), 0, nullptr, 0) == 0; }
-
- private:
-  regex_t regex_{};
-};
 
 std::set<pid_t> descendants(pid_t root, const std::vector<std::pair<pid_t, pid_t>>& parents) {
   std::set<pid_t> found{root};
@@ -97,7 +76,7 @@ class Matcher {
   Matcher(const Selector& selector, const std::vector<std::pair<pid_t, pid_t>>& parents) : selector_(selector) {
     switch (selector.kind) {
       case SelectorKind::kName:
-        pattern_.emplace(selector.text);
+        pattern_.emplace("--name", selector.text);
         break;
       case SelectorKind::kTree:
         family_ = descendants(selector.pid, parents);
@@ -237,7 +216,7 @@ Selector read_selector(const po::variables_map& values, const std::vector<std::s
     if (auto text = option_value<std::string>(values, option)) choose(kind, 0, std::move(*text));
   }
   if (option_flag(values, "all-pythons")) choose(SelectorKind::kAllPythons, 0, "");
-  if (selector.kind == SelectorKind::kName) const Pattern checked(selector.text);
+  if (selector.kind == SelectorKind::kName) const Pattern checked("--name", selector.text);
   if (selector.kind == SelectorKind::kContainer && !is_container_id(selector.text)) {
     throw Error(ExitCode::kUsage, fmt::format("--container is '{}': expected the beginning of an id", selector.text),
                 "at least 4 of 0-9a-f, as docker ps, podman ps or crictl ps print them");

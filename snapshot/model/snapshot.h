@@ -13,8 +13,8 @@
 
 namespace memsnap {
 
-// kAllocations: an allocation profile and no objects.
-enum class SnapshotKind : std::uint8_t { kHeap = 0, kTypes = 1, kAllocations = 2 };
+// kAllocations: an allocation profile and no objects. kSession: totals only.
+enum class SnapshotKind : std::uint8_t { kHeap = 0, kTypes = 1, kAllocations = 2, kSession = 3 };
 enum class StringsPolicy : std::uint8_t { kNone = 0, kNames = 1, kPrefix = 2, kHash = 3 };
 
 // Who was looked at. Every text here came from the target: escape before printing.
@@ -153,7 +153,7 @@ struct SnapshotHeader {
 
 struct Snapshot {
   SnapshotHeader header;
-  HeapGraph graph;  // kTypes: only `types` and `strings` are filled
+  HeapGraph graph;  // kTypes: only `types` and `strings` are filled; kSession: nothing
   std::optional<ThreadStacks> threads;
   std::optional<AllocationProfile> profile;  // the process was tracked
 };

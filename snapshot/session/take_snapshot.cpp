@@ -81,19 +81,20 @@ class Session {
     look_at_pages();
     refuse_what_is_not_python();
     cancel_point();
-    ThreadReader threads(request_.pid, read_tasks(request_.pid));
+    const bool all = !request_.totals_only;
+    ThreadReader threads(request_.pid, all ? read_tasks(request_.pid) : std::vector<Task>());
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     if (request_.when_frozen) request_.when_frozen();
     take_over(frozen->facts());
     const PythonProcess python = verified_python(*frozen);
-    or_warn("threads", [&] { threads.read(frozen->memory(), python, frozen->facts().held); });
+    if (all) or_warn("threads", [&] { threads.read(frozen->memory(), python, frozen->facts().held); });
     if (request_.native) or_warn("native stacks", [&] { threads.unwind(frozen->memory(), frozen->map()); });
     std::array<std::uint64_t, 2> hash_key{};
     if (request_.strings == StringsPolicy::kHash) hash_key = secret_of(request_.pid, frozen->memory());
     auto late_roots = walk_into(result_.snapshot, *frozen, python, request_, hash_key, log_);
     or_warn("resident memory", [&] { account(*frozen, python, late_roots); });
     result_.left_behind = frozen->release();
-    or_warn("names of threads", [&] { name_threads(threads); });
+    if (all) or_warn("names of threads", [&] { name_threads(threads); });
     frozen.reset();
     header().target_ended = !target_.alive();
     analyse(result_.snapshot, std::move(late_roots), log_);
@@ -142,8 +143,9 @@ class Session {
   void look_at_pages() {
     MemoryUse use;
     try {
-      resident_ = ResidentPages::of(request_.pid, {.leave_out = memory_of_ours(request_.pid)});
-      use = resident_->use();
+      if (!request_.totals_only)
+        resident_ = ResidentPages::of(request_.pid, {.leave_out = memory_of_ours(request_.pid)});
+      use = resident_ ? resident_->use() : read_memory_use(request_.pid);
     } catch (const Error& error) {
       if (error.code() == ExitCode::kNoSuchProcess) throw;
       use = read_memory_use(request_.pid);

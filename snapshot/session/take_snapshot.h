@@ -22,6 +22,7 @@ struct SnapshotRequest {
   std::uint32_t strings_prefix = 0;   // bytes kept of each text, for StringsPolicy::kPrefix
   std::vector<std::string> redact;    // regular expressions: matching text is replaced
   bool native = false;                // threads with the frames of C code
+  bool totals_only = false;           // kSession: neither threads nor where the RSS is
   bool native_memory = false;         // memory that C code keeps for objects becomes part of the graph
   std::function<bool()> cancelled;    // asked between steps; empty: never
   std::function<void()> when_frozen;  // called once, right after the stop; may not throw

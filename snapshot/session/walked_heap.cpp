@@ -91,6 +91,7 @@ std::vector<Root> walk_into(Snapshot& snapshot, FrozenProcess& frozen, const Pyt
   const WalkPlan plan = make_plan(frozen.memory(), frozen.map(), python, log);
   WalkOptions options;
   options.keep_edges = request.kind == SnapshotKind::kHeap;
+  options.find_orphans = request.kind != SnapshotKind::kSession;
   options.texts.policy = request.strings;
   options.texts.prefix = request.strings_prefix;
   options.texts.hash_key = hash_key;
@@ -109,6 +110,7 @@ void analyse(Snapshot& snapshot, std::vector<Root> late_roots, Log& log) {
   if (snapshot.header.kind == SnapshotKind::kHeap) {
     analyse_heap(snapshot, std::move(late_roots), log);
   } else {
+    if (snapshot.header.kind == SnapshotKind::kSession) snapshot.graph = HeapGraph();
     keep_types_only(snapshot.graph);
   }
 }

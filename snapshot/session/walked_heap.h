@@ -31,7 +31,7 @@ std::vector<Root> walk_into(Snapshot& snapshot, FrozenProcess& frozen, const Pyt
                             const SnapshotRequest& request, const std::array<std::uint64_t, 2>& hash_key, Log& log);
 
 // All that needs no process: the last roots, dominators, retained sizes, suspects; or of SnapshotKind::kTypes only the
-// types are left.
+// types are left, of kSession nothing.
 void analyse(Snapshot& snapshot, std::vector<Root> late_roots, Log& log);
 
 }  // namespace memsnap

@@ -7,7 +7,7 @@
 namespace memsnap {
 namespace {
 
-constexpr std::array<std::string_view, 3> kKinds{"heap", "types", "allocations"};
+constexpr std::array<std::string_view, 4> kKinds{"heap", "types", "allocations", "session"};
 constexpr std::array<std::string_view, 4> kPolicies{"none", "names", "prefix", "hash"};
 
 template <std::size_t N>

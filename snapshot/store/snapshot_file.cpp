@@ -110,6 +110,8 @@ void check_profile(const Snapshot& snapshot) {
   if (!fits) throw std::invalid_argument("the allocation profile does not fit together");
 }
 
+bool has_types(SnapshotKind kind) { return kind == SnapshotKind::kHeap || kind == SnapshotKind::kTypes; }
+
 }  // namespace
 
 std::string part_name(std::uint32_t id) {
@@ -125,7 +127,7 @@ std::uint64_t save_snapshot(const Snapshot& snapshot, const std::filesystem::pat
   out.begin_part(kPartIdHeader);
   out.bytes({reinterpret_cast<const std::uint8_t*>(header.data()), header.size()});
   out.end_part(1);
-  const bool objects = snapshot.header.kind != SnapshotKind::kAllocations;
+  const bool objects = has_types(snapshot.header.kind);
   if (objects) write_types(out, graph);
   if (objects) write_strings(out, graph.strings);
   if (snapshot.header.kind == SnapshotKind::kHeap && !graph.edge_begin.empty()) {
@@ -148,7 +150,7 @@ Snapshot load_snapshot(const std::filesystem::path& path, Parts wanted) {
   try {
     Snapshot snapshot;
     snapshot.header = read_header(in);
-    if (snapshot.header.kind != SnapshotKind::kAllocations) {
+    if (has_types(snapshot.header.kind)) {
       read_graph(in, with_dependencies(wanted), snapshot.graph);
     }
     if ((wanted & kPartThreads) != 0 && in.find(kPartIdThreads) != nullptr) snapshot.threads = read_threads(in);

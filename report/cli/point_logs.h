@@ -1,0 +1,27 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "snapshot/model/memory_point.h"
+
+namespace memsnap {
+
+// Where memory points go when nobody says: one log for each process, beside the snapshots. A pid that is used again,
+// or after a reboot, has another.
+std::string point_log_path(const std::string& directory, const ProcessKey& process);
+
+// The log of process `pid` in a directory: of the one that runs, else of the last one that had the pid. Throws Error
+// kBadFile when there is none.
+std::string point_log_of(const std::string& directory, pid_t pid);
+
+// The log that was last written to. Throws Error kBadFile when there is none.
+std::string newest_point_log(const std::string& directory);
+
+// The process that has `pid` now, as a log knows it; empty: there is none.
+std::optional<ProcessKey> running_process(pid_t pid);
+
+}  // namespace memsnap
