@@ -97,6 +97,8 @@ Command snapshot_command() {
   add("exe", po::value<std::string>()->value_name("FILE"), "the program of the core");
   add("sysroot", po::value<std::string>()->value_name("DIR"), "where the files are that the core's process had mapped");
   add_capture_options(command.options);
+  command.options.add_options()("native", boost::program_options::bool_switch(),
+                                "keep the stacks of C code too, for memsnap threads --native");
   command.examples = {{"memsnap snapshot 4242", "every object of process 4242, into the default directory"},
                       {"memsnap snapshot 4242 -o /tmp/%n-%t.msnap --json", "to a file, the result for a script"},
                       {"memsnap snapshot --name 'gunicorn: worker' --each -q --kind types", "all workers, from cron"},

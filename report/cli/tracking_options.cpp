@@ -55,6 +55,8 @@ void add_recording_options(po::options_description& options) {
       "record one allocation in so many bytes on average; default 512KiB, 1: every one");
   add("allocators", po::value<std::string>()->value_name("malloc,python,mmap"),
       "which are tracked; default malloc,mmap; python is every small object");
+  add("native", po::bool_switch(),
+      "with the frames of C and C++ code between those of Python; in the stacks of threads too");
   add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 1000");
 }
 
@@ -77,6 +79,7 @@ std::optional<TrackingRequest> tracking_request(const Invocation& invocation) {
   if (request.depth == 0 || request.depth > kMostDepth)
     throw Error(ExitCode::kUsage, fmt::format("--depth is 1 to {}", kMostDepth), "");
   if (const auto allocators = option_value<std::string>(options, "allocators")) read_allocators(*allocators, request);
+  request.native = option_flag(options, "native");
   const FreezeOptions freeze = freeze_options(options);
   request.limits.wait = freeze.wait;
   request.limits.max_pause = freeze.max_pause;

@@ -10,7 +10,7 @@ namespace memsnap {
 
 // --for, --no-inject, --require-tracking, and those of recording.
 void add_tracking_options(boost::program_options::options_description& options);
-// --sample, --allocators, --depth.
+// --sample, --allocators, --native, --depth.
 void add_recording_options(boost::program_options::options_description& options);
 
 // What they ask for, for the process that the caller names. Empty: no tracking. Throws Error kUsage.

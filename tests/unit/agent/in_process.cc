@@ -6,8 +6,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "inject/control/unwind_rules.h"
 #include "inject/protocol/agent_abi.h"
 #include "snapshot/cpython/line_table.h"
 #include "snapshot/cpython/py_layout.h"
@@ -36,6 +39,7 @@ struct Settings {
   std::uint32_t depth = 1024;
   std::uint32_t hex = 0;
   bool python_domains = false;
+  bool native = false;
   std::uint64_t thread_records = 256;
 };
 
@@ -87,6 +91,9 @@ void map_tables() {
   place(sections.code_hash, 1u << 17, 4);
   place(sections.texts, 256u << 20, 1);
   place(sections.roots, memsnap::kRootCount, 4);
+  place(sections.rules, settings.native ? 4u << 20 : 0, sizeof(memsnap::AgentRule));
+  place(sections.rule_ranges, settings.native ? 1024 : 0, sizeof(memsnap::AgentRuleRange));
+  place(sections.native_scratch, settings.native ? settings.thread_records * memsnap::kAgentNativeScratch : 0, 1);
   place(sections.leaves, 16384, memsnap::kLeafWords * 8);
   place(sections.patches, 4096, sizeof(memsnap::AgentPatch));
   // Not memsnap's name for them: a memsnap that cleans up after others would take it for a leftover.
@@ -162,6 +169,7 @@ void fill_config(AgentConfig& config) {
   asm("movl %%fs:(%1), %0" : "=r"(tid) : "r"(kTidOffset));
   config.tid_offset = tid == static_cast<std::uint32_t>(syscall(SYS_gettid)) ? kTidOffset : 0;
   config.period = settings.period;
+  config.native = settings.native ? 1 : 0;
   config.layout = memsnap::layout_for(settings.hex);
   config.finalizing = address_of("_PyRuntime") + config.layout.runtime.finalizing;
 }
@@ -205,6 +213,80 @@ struct Patcher {
       __atomic_store_n(slot, found->second, __ATOMIC_RELEASE);
       ++patched;
     }
+  }
+};
+
+// What memsnap would do from outside: the rules of everything that is loaded, the loops, and where stacks are.
+struct NativeMaker {
+  std::uint64_t rows = 0;
+  std::uint64_t loop = address_of("_PyEval_EvalFrameDefault");
+
+  void add(std::uint64_t begin, std::uint64_t end, const std::vector<memsnap::AgentRule>& rules) {
+    auto& native = header->native;
+    if (rows + rules.size() > header->sections.rules.capacity || native.ranges == header->sections.rule_ranges.capacity) abort();
+    std::memcpy(items<memsnap::AgentRule>(header->sections.rules) + rows, rules.data(), rules.size() * sizeof(rules[0]));
+    items<memsnap::AgentRuleRange>(header->sections.rule_ranges)[native.ranges] = {begin, end, rows, rules.size()};
+    rows += rules.size();
+    ++native.ranges;
+    ++native.version;
+  }
+
+  static int visit(dl_phdr_info* info, size_t /*size*/, void* data) {
+    auto* const self = static_cast<NativeMaker*>(data);
+    std::uint64_t lowest = ~0ull, highest = 0, table = 0;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+      const auto& program = info->dlpi_phdr[i];
+      if (program.p_type == PT_GNU_EH_FRAME) table = info->dlpi_addr + program.p_vaddr;
+      if (program.p_type != PT_LOAD) continue;
+      lowest = std::min<std::uint64_t>(lowest, info->dlpi_addr + (program.p_vaddr & ~0xfffull));
+      highest = std::max<std::uint64_t>(highest, info->dlpi_addr + program.p_vaddr + program.p_memsz);
+    }
+    if (table == 0) return 0;
+    if (const auto config_at = reinterpret_cast<std::uint64_t>(header->native.main_low); config_at >= lowest && config_at < highest) {
+      header->image_begin = lowest;
+      header->image_end = highest;
+    }
+    std::uint64_t end = 0;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+      const auto& program = info->dlpi_phdr[i];
+      const std::uint64_t begin = info->dlpi_addr + program.p_vaddr;
+      if (program.p_type == PT_LOAD && table >= begin && table < begin + program.p_filesz) end = begin + program.p_filesz;
+    }
+    const std::uint64_t frame = table + 4 + static_cast<std::uint64_t>(std::int64_t{*reinterpret_cast<const std::int32_t*>(table + 4)});
+    const auto compiled = memsnap::compile_unwind_rules(
+        {.bytes = {reinterpret_cast<const std::byte*>(frame), end - frame}, .address = frame, .begin = lowest, .end = highest});
+    self->add(lowest, highest, compiled.rows);
+    for (const auto& function : compiled.functions)
+      if (settings.hex < 0x030c0000 && self->loop >= function.begin && self->loop < function.end)
+        header->native.loops[header->native.loop_count++] = function;
+    return 0;
+  }
+
+  void run(void* image) {
+    header->native.main_low = reinterpret_cast<std::uint64_t>(dlsym(image, "memsnap_malloc"));  // to find the image by
+    dl_iterate_phdr(visit, this);
+    FILE* const maps = std::fopen("/proc/self/maps", "r");
+    if (maps == nullptr) return;
+    char line[512];
+    while (std::fgets(line, sizeof line, maps) != nullptr) {
+      if (std::strstr(line, "[stack]") == nullptr) continue;
+      std::sscanf(line, "%*x-%lx", &header->native.main_high);
+      header->native.main_low = header->native.main_high - (8u << 20);
+    }
+    std::fclose(maps);
+    pthread_t thread{};
+    if (pthread_create(&thread, nullptr, find_stack, nullptr) == 0) pthread_join(thread, nullptr);
+  }
+
+  static void* find_stack(void* /*nothing*/) {
+    std::uint64_t self = 0;
+    asm("movq %%fs:0, %0" : "=r"(self));
+    for (std::uint32_t offset = 0x200; offset < 0xa00 && header->native.stack_offset == 0; offset += 8) {
+      memsnap::ThreadStackBlock block{};
+      std::memcpy(&block, reinterpret_cast<const void*>(self + offset), sizeof block);
+      if (block.guard != 0 && block.holds(reinterpret_cast<std::uint64_t>(&block), self)) header->native.stack_offset = offset;
+    }
+    return nullptr;
   }
 };
 
@@ -260,8 +342,14 @@ void print_stack(FILE* out, std::uint32_t node) {
   bool first = true;
   std::fprintf(out, "[");
   for (; node != 0; node = nodes[node].parent) {
-    if (nodes[node].code >= memsnap::kNodeSpecial && nodes[node].code != memsnap::kNodeCut) continue;
-    if (nodes[node].code == memsnap::kNodeCut) {
+    const bool is_native = nodes[node].code == memsnap::kNodeNativeFrame;
+    if (nodes[node].code >= memsnap::kNodeSpecial && nodes[node].code != memsnap::kNodeCut && !is_native) continue;
+    if (is_native) {
+      Dl_info found{};
+      dladdr(reinterpret_cast<void*>(nodes[node].instruction - 1), &found);
+      std::fprintf(out, "%s[\"native\", \"%s\", %lu]", first ? "" : ", ", found.dli_sname != nullptr ? found.dli_sname : "",
+                   nodes[node].instruction);
+    } else if (nodes[node].code == memsnap::kNodeCut) {
       std::fprintf(out, "%s[\"cut\", \"cut\", 0]", first ? "" : ", ");
     } else {
       const AgentCode& code = codes[nodes[node].code];
@@ -304,11 +392,12 @@ extern "C" {
 
 // Returns how many words were patched.
 std::uint64_t in_process_start(const char* image_path, std::uint32_t hex, std::uint64_t period, int python_domains,
-                               std::uint32_t depth, std::uint64_t thread_records) {
+                               std::uint32_t depth, std::uint64_t thread_records, int native) {
   settings = {.period = period,
               .depth = depth,
               .hex = hex,
               .python_domains = python_domains != 0,
+              .native = native != 0,
               .thread_records = thread_records};
   void* const image = dlopen(image_path, RTLD_NOW | RTLD_LOCAL);
   if (image == nullptr) {
@@ -318,6 +407,7 @@ std::uint64_t in_process_start(const char* image_path, std::uint32_t hex, std::u
   map_tables();
   auto& config = *static_cast<AgentConfig*>(dlsym(image, "memsnap_agent_config"));
   fill_config(config);
+  if (settings.native) NativeMaker().run(image);
   Patcher patcher;
   for (const char* name : {"malloc", "free", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign",
                            "valloc", "pvalloc", "mmap", "mmap64", "munmap", "mremap", "dlopen", "dlmopen"})
@@ -361,8 +451,9 @@ void in_process_dump(const char* path) {
   const auto* const nodes = items<AgentNode>(header->sections.nodes);
   const auto* const counts = items<AgentCounts>(header->sections.counts);
   const auto& lost = header->lost;
-  std::fprintf(out, "{\"lost\": {\"no_room\": %lu, \"odd_address\": %lu, \"broken_stack\": %lu, \"mismatches\": %lu},\n",
-               lost.no_room, lost.odd_address, lost.broken_stack, lost.mismatches);
+  std::fprintf(out, "{\"lost\": {\"no_room\": %lu, \"odd_address\": %lu, \"broken_stack\": %lu, \"mismatches\": %lu},\n "
+               "\"native_cut\": %lu,\n",
+               lost.no_room, lost.odd_address, lost.broken_stack, lost.mismatches, lost.native_cut);
   std::fprintf(out, " \"nodes\": %u, \"codes\": %u, \"leaves\": %u, \"dlopen_calls\": %lu, \"threads\": [", header->node_count,
                header->code_count, header->leaf_count, header->dlopen_calls);
   for (std::uint32_t i = 0; i <= header->thread_count; ++i) {

@@ -1,0 +1,91 @@
+#include "snapshot/capture/native_frames.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <optional>
+#include <vector>
+
+#include "attach/base/error.h"
+#include "attach/elf_image.h"
+#include "attach/memory_map.h"
+#include "attach/native_symbols.h"
+#include "attach/process_memory.h"
+#include "attach/cached_memory.h"
+
+namespace memsnap {
+namespace {
+
+constexpr std::array<std::string_view, 2> kLoops{"_PyEval_EvalFrameDefault", "_TAIL_CALL_"};
+// Objects/obmalloc.c, and operator new.
+constexpr std::array<std::string_view, 20> kAllocators{
+    "PyMem_RawMalloc",  "PyMem_RawCalloc",   "PyMem_RawRealloc", "PyMem_Malloc",           "PyMem_Calloc",
+    "PyMem_Realloc",    "PyObject_Malloc",   "PyObject_Calloc",  "PyObject_Realloc",       "pymalloc_realloc",
+    "pymalloc_alloc",   "_PyObject_Malloc",  "_PyObject_Calloc", "_PyObject_Realloc",      "_PyMem_RawMalloc",
+    "_PyMem_RawCalloc", "_PyMem_RawRealloc", "new_arena",        "allocate_from_new_pool", "operator new"};
+
+}  // namespace
+
+bool is_hidden_function(std::string_view name) {
+  if (std::any_of(kLoops.begin(), kLoops.end(), [&](std::string_view loop) { return name.starts_with(loop); }))
+    return true;
+  const std::string_view plain = name.substr(0, name.find_first_of("(["));
+  return std::find(kAllocators.begin(), kAllocators.end(), plain) != kAllocators.end();
+}
+
+struct NativeFrames::State {
+  pid_t pid;
+  std::vector<std::unique_ptr<ElfImage>> images{};
+  std::optional<NativeSymbols> symbols{};
+  std::chrono::steady_clock::time_point loaded{};
+
+  const ElfImage* image_of(std::uint64_t address) const {
+    const auto found = std::find_if(images.begin(), images.end(), [&](const auto& image) {
+      return address >= image->range().begin && address < image->range().end;
+    });
+    return found == images.end() ? nullptr : found->get();
+  }
+
+  // Code that was made at run time is in no library: it is not looked for each time.
+  void load() {
+    constexpr std::chrono::milliseconds kBetween{500};
+    const auto now = std::chrono::steady_clock::now();
+    if (symbols && now - loaded < kBetween) return;
+    loaded = now;
+    symbols.reset();
+    images.clear();
+    try {
+      const LiveMemory memory(pid);
+      images = loaded_images(pid, MemoryMap::of(pid), memory);
+    } catch (const Error&) {  // it has ended
+    }
+    symbols.emplace(images);
+  }
+
+  NativeName find(std::uint64_t return_address) {
+    const std::uint64_t call = return_address - 1;
+    if (image_of(call) == nullptr) load();
+    const ElfImage* const image = image_of(call);
+    NativeName name;
+    if (image == nullptr) return name;
+    name.file = image->path();
+    name.function = symbols->function(call);
+    name.hidden = is_hidden_function(name.function);
+    if (name.function.empty()) {
+      const std::string_view file = std::string_view(name.file).substr(name.file.rfind('/') + 1);
+      name.function = fmt::format("{}+{:#x}", file, return_address - image->range().begin);
+    }
+    return name;
+  }
+};
+
+NativeFrames::NativeFrames(pid_t pid) : state_(new State{.pid = pid}) {}
+NativeFrames::~NativeFrames() = default;
+
+NativeNames NativeFrames::names() {
+  return [this](std::uint64_t return_address) { return state_->find(return_address); };
+}
+
+}  // namespace memsnap
