@@ -125,12 +125,15 @@ class Merge {
 
   void add_segments(std::uint32_t last) {
     for (; done_ < chain_.count && native_.segment[done_] <= last && node_ != 0; ++done_) {
-      // A frame that is as it was has the node it had, if that is below the same node.
+      // A frame that is as it was has the node it had, if that is below the same node; one of the interpreter's own,
+      // none.
       const std::uint32_t known = done_ < same_chain_ ? self_.node[done_] : 0;
-      if (known != node_ && tables.nodes[known].parent != node_)
-        node_ = node_below(self_, frames_, node_, self_.frame[done_]);
-      else
+      const AgentNode& had = tables.nodes[known];
+      if (known == node_ || (known != 0 && had.parent == node_ && had.code < kNodeSpecial)) {
         node_ = known;
+      } else {
+        node_ = node_below(self_, frames_, node_, self_.frame[done_]);
+      }
       self_.node[done_] = node_;
     }
   }

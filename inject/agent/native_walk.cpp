@@ -62,16 +62,17 @@ bool find_bounds(NativeCache& cache, std::uint64_t pointer) {
     high = native.main_high;
   } else if (native.stack_offset != 0 && (block = control_block()) != 0) {
     const auto* const stack = reinterpret_cast<const ThreadStackBlock*>(block + native.stack_offset);
-    if (!stack->holds(pointer, block)) return false;
-    low = stack->begin + stack->guard;
-    high = block & ~std::uint64_t{7};
+    if (stack->holds(pointer, block)) {
+      low = stack->begin + stack->guard;
+      high = block & ~std::uint64_t{7};
+    }
   }
-  if (high == 0) return false;
-  if (cache.high != high || cache.control_block != block) cache.count = 0;
+  // What was found by other bounds says nothing by these.
+  if (cache.low != low || cache.high != high || cache.control_block != block) cache.count = cache.merged_chain = 0;
   cache.low = low;
   cache.high = high;
   cache.control_block = block;
-  return true;
+  return high != 0;
 }
 
 // One walk, that goes on till it comes to frames which are as they were.

@@ -232,6 +232,104 @@ class Stacks(harness.LiveTest):
         self.assertGreater(dump["lost"]["no_room"], 0)
 
 
+# Native code that calls Python code that allocates.
+NATIVE_CALLBACKS = '''
+import ctypes, functools
+libc = ctypes.CDLL(None)
+COMPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+CALL = ctypes.CFUNCTYPE(None, ctypes.c_int)
+def compare(a, b):
+    bytearray(700 + a[0])
+    return a[0] - b[0]
+def again(n, keep):
+    def call(left):
+        keep.append(bytearray(900 + left))
+        if n:
+            again(n - 1, keep)
+    agent.in_process_throw(n, CALL(call))
+def program():
+    keep = []
+    for i in range(6):
+        numbers = (ctypes.c_int * 20)(*[j * 7 % (11 + i) for j in range(20)])
+        libc.qsort(numbers, ctypes.c_size_t(20), ctypes.c_size_t(4), COMPARE(compare))
+        again(i % 3, keep)
+        keep.append(sorted(range(30), key=functools.partial(lambda n, x: len(bytearray(600 + n)) * -x, i)))
+    return keep
+'''
+
+# Memsnap finds out where the stacks are while they are in use.
+STACKS_KNOWN_LATE = '''
+import threading
+def down(n, keep):
+    keep.append(bytearray(600))
+    if n:
+        sorted([1, 2], key=lambda x: (down(n - 1, keep) and 0, x))
+def body(keep):
+    for i in range(40):
+        agent.in_process_stacks(i % 3)
+        down(i % 5, keep)
+def program():
+    keep = []
+    for i in range(2):
+        body(keep)
+        thread = threading.Thread(target=body, args=(keep,))
+        thread.start()
+        thread.join()
+    agent.in_process_stacks(1)
+    return keep
+'''
+
+NATIVE_PROGRAMS = {**PROGRAMS, "native callbacks": NATIVE_CALLBACKS, "stacks known late": STACKS_KNOWN_LATE}
+
+
+def python_part(stack):
+    return [frame for frame in stack if frame[0] not in ("native", "cut")]
+
+
+class NativeStacks(harness.LiveTest):
+    def test_every_stack_is_the_one_a_walk_from_nothing_finds(self):
+        for name, source in NATIVE_PROGRAMS.items():
+            for domains in (False, True):
+                with self.subTest(program=name, domains=domains):
+                    dump = agent_harness.run(source, domains=domains, check=True, native=True)["dump"]
+
+                    self.assertEqual({"no_room": 0, "odd_address": 0, "broken_stack": 0, "mismatches": 0}, dump["lost"])
+                    self.assertGreater(sum(site["count"] for site in dump["sites"]), 60)
+                    if name not in ("stacks known late", "recursion"):
+                        self.assertEqual(0, dump["native_cut"])
+
+    def test_the_python_frames_of_a_stack_are_those_without_native_ones(self):
+        for name in ("generators", "callbacks", "exceptions", "native callbacks"):
+            found = []
+            for native in (False, True):
+                dump = agent_harness.run(NATIVE_PROGRAMS[name], native=native)["dump"]
+                counts = collections.Counter()
+                for site in dump["sites"]:
+                    counts[(site["allocator"], str(python_part(site["stack"])))] += site["count"]
+                found.append(counts)
+
+            self.assertEqual(found[0], found[1], name)
+
+    def test_python_frames_stand_where_their_loop_is(self):
+        dump = agent_harness.run(NATIVE_CALLBACKS, native=True)["dump"]
+        stacks = [site["stack"] for site in dump["sites"] if site["stack"] and any(frame[1] == "compare" for frame in site["stack"])]
+
+        self.assertTrue(stacks)
+        for stack in stacks:
+            names = [frame[1] for frame in stack]
+            self.assertLess(names.index("compare"), names.index("qsort") if "qsort" in names else names.index("qsort_r"))
+            self.assertLess(names.index("qsort") if "qsort" in names else names.index("qsort_r"), names.index("program"))
+            self.assertIn("PyEval_EvalCode", names[names.index("program"):])
+
+    def test_a_stack_deeper_than_is_kept_is_cut_at_its_outer_end(self):
+        dump = agent_harness.run(RECURSION, depth=100, native=True, check=True)["dump"]
+
+        self.assertEqual(0, dump["lost"]["mismatches"])
+        self.assertEqual(100, max(len(python_part(site["stack"])) for site in dump["sites"]))
+        for site in dump["sites"]:
+            self.assertTrue(all(frame[0] != "cut" for frame in site["stack"][:-1]))
+
+
 if __name__ == "__main__":
     harness.require_supported_python()
     if "bullseye" in " ".join(harness.PYTHON):

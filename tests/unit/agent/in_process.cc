@@ -265,15 +265,9 @@ struct NativeMaker {
   void run(void* image) {
     header->native.main_low = reinterpret_cast<std::uint64_t>(dlsym(image, "memsnap_malloc"));  // to find the image by
     dl_iterate_phdr(visit, this);
-    FILE* const maps = std::fopen("/proc/self/maps", "r");
-    if (maps == nullptr) return;
-    char line[512];
-    while (std::fgets(line, sizeof line, maps) != nullptr) {
-      if (std::strstr(line, "[stack]") == nullptr) continue;
-      std::sscanf(line, "%*x-%lx", &header->native.main_high);
-      header->native.main_low = header->native.main_high - (8u << 20);
-    }
-    std::fclose(maps);
+    // Some of the trees that interpreters are run in have no /proc.
+    header->native.main_high = *reinterpret_cast<const std::uint64_t*>(address_of("__libc_stack_end"));
+    header->native.main_low = header->native.main_high - (7u << 20);
     pthread_t thread{};
     if (pthread_create(&thread, nullptr, find_stack, nullptr) == 0) pthread_join(thread, nullptr);
   }
@@ -435,6 +429,36 @@ std::uint64_t in_process_counted(int which) { return counted[which]; }
 void in_process_lease(std::uint64_t tsc) { control->lease_tsc = tsc; }
 
 int in_process_mode() { return static_cast<int>(control->mode); }
+
+// Throws an exception through `depth` C++ functions, each of which calls back while it is unwound, and once it is caught.
+void in_process_throw(int depth, void (*call)(int)) {
+  struct Caller {
+    int depth;
+    void (*call)(int);
+    ~Caller() { call(depth); }
+  };
+  struct Thrower {
+    static void down(int depth, void (*call)(int)) {
+      const Caller caller{depth, call};
+      if (depth == 0) throw depth;
+      down(depth - 1, call);
+    }
+  };
+  try {
+    Thrower::down(depth, call);
+  } catch (int) {
+    call(-1);
+  }
+}
+
+// As if memsnap did not know yet where stacks are, or came to know it.
+void in_process_stacks(int known) {
+  if (header == nullptr) return;
+  static std::uint64_t high = header->native.main_high;
+  static std::uint32_t offset = header->native.stack_offset;
+  header->native.main_high = known != 0 ? high : 0;
+  header->native.stack_offset = known != 0 ? offset : 0;
+}
 
 // Bytes of memory that the tables hold. To be asked before the dump, which reads all of them.
 std::uint64_t in_process_held() {
