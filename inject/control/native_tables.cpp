@@ -44,8 +44,11 @@ bool is_stack(const ThreadStackBlock& block, std::uint64_t control_block, const 
   if (!block.holds(control_block - 8, control_block) || block.guard == 0) return false;
   const Mapping* const guard = map.find(block.begin);
   const Mapping* const stack = map.find(block.begin + block.guard);
-  return guard != nullptr && !guard->readable && guard->end == block.begin + block.guard && stack != nullptr &&
-         stack->readable && stack->writable && stack->end >= block.begin + block.size;
+  if (guard == nullptr || stack == nullptr || !stack->readable || !stack->writable ||
+      stack->end < block.begin + block.size)
+    return false;
+  // A mapping of its own, or (from glibc 2.42 on) pages that look like the others in the map.
+  return guard == stack || (!guard->readable && guard->end == block.begin + block.guard);
 }
 
 bool write_at(int file, std::uint64_t offset, std::span<const std::byte> bytes) {

@@ -49,6 +49,8 @@ class NativeTables {
   // Threads that came, while it is not known where their stacks are.
   void find_stacks(pid_t pid);
 
+  std::uint64_t rows() const { return rows_; }
+  std::uint32_t libraries() const { return ranges_; }
   // Libraries for whose rules there was no room.
   const std::vector<std::string>& left_out() const { return left_out_; }
 

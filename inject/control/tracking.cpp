@@ -112,6 +112,8 @@ std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const Trackin
     state->native = std::move(native);
     state->native->publish(target.pid(), {facts.place, loaded.control_blocks}, state->memory, *state->tables);
     facts.without_rules = state->native->left_out();
+    log.info("native_rules", fmt::format("native stacks are followed by {} rules of {} libraries",
+                                         state->native->rows(), state->native->libraries()));
   }
   facts.took = steady_clock::now() - began;
   return std::unique_ptr<Tracking>(new Tracking(std::move(state)));
