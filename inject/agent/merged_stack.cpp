@@ -124,18 +124,26 @@ class Merge {
   }
 
   void add_segments(std::uint32_t last) {
-    for (; done_ < chain_.count && native_.segment[done_] <= last && node_ != 0; ++done_) {
-      // A frame that is as it was has the node it had, if that is below the same node; one of the interpreter's own,
-      // none.
-      const std::uint32_t known = done_ < same_chain_ ? self_.node[done_] : 0;
-      const AgentNode& had = tables.nodes[known];
-      if (known == node_ || (known != 0 && had.parent == node_ && had.code < kNodeSpecial)) {
-        node_ = known;
-      } else {
-        node_ = node_below(self_, frames_, node_, self_.frame[done_]);
-      }
-      self_.node[done_] = node_;
+    while (done_ < chain_.count && native_.segment[done_] <= last && node_ != 0) {
+      if (done_ < same_chain_ && skip_same()) continue;
+      node_ = node_below(self_, frames_, node_, self_.frame[done_]);
+      self_.node[done_++] = node_;
     }
+  }
+
+  // A frame that is as it was has the node it had, if that is below the same node; one of the interpreter's own, none.
+  bool skip_same() {
+    const std::uint32_t known = self_.node[done_];
+    if (known == node_) {
+      ++done_;
+      return true;
+    }
+    const AgentNode& had = tables.nodes[known];
+    if (known == 0 || had.parent != node_ || had.code >= kNodeSpecial) return false;
+    // Those of its segment followed without anything between.
+    if (native_.segment[same_chain_ - 1] == native_.segment[done_]) done_ = same_chain_ - 1;
+    node_ = self_.node[done_++];
+    return true;
   }
 
   ThreadCache& self_;
