@@ -57,6 +57,18 @@ std::uint64_t available_memory() {
   return available == 0 ? ~0ull : available;
 }
 
+struct LimitUse {
+  std::uint64_t most;
+  std::uint64_t held;  // what cannot be dropped
+  std::uint64_t room() const { return most - std::min(most, held); }
+};
+std::optional<LimitUse> read_use(const MemoryLimit& limit) {
+  const auto most = read_number(limit.limit_file);
+  const auto used = read_number(limit.usage_file);
+  if (!most || !used) return std::nullopt;
+  return LimitUse{*most, *used - std::min(*used, inactive_file(limit.reclaimable_file))};
+}
+
 std::string parent(const std::string& path) {
   const std::size_t slash = path.find_last_of('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
@@ -101,14 +113,20 @@ std::vector<MemoryLimit> memory_limits(pid_t pid) {
 std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& limits) {
   std::optional<std::uint64_t> least;
   for (const MemoryLimit& limit : limits) {
-    const auto most = read_number(limit.limit_file);
-    const auto used = read_number(limit.usage_file);
-    if (!most || !used) continue;
-    const std::uint64_t held = *used - std::min(*used, inactive_file(limit.reclaimable_file));
-    const std::uint64_t room = *most - std::min(*most, held);
-    least = std::min(least.value_or(room), room);
+    if (const auto use = read_use(limit)) least = std::min(least.value_or(use->room()), use->room());
   }
   return least;
+}
+
+std::optional<double> memory_used_part(const std::vector<MemoryLimit>& limits) {
+  std::optional<double> largest;
+  for (const MemoryLimit& limit : limits) {
+    const auto use = read_use(limit);
+    if (!use || use->most == 0) continue;
+    const double part = static_cast<double>(use->held) / static_cast<double>(use->most);
+    largest = std::max(largest.value_or(part), part);
+  }
+  return largest;
 }
 
 std::uint64_t last_headroom(const std::vector<MemoryLimit>& limits) {

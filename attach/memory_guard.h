@@ -26,6 +26,9 @@ std::vector<MemoryLimit> memory_limits(pid_t pid);
 // limit.
 std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& limits);
 
+// The largest part of a limit that is used, 0 to 1, counted likewise. Empty: no limit.
+std::optional<double> memory_used_part(const std::vector<MemoryLimit>& limits);
+
 // Below this headroom a frozen child is killed: the target's allocations come first. More where running out would kill
 // the whole group (memory.oom.group), whoever is marked to go first.
 std::uint64_t last_headroom(const std::vector<MemoryLimit>& limits);

@@ -310,4 +310,11 @@ Report make_snapshot_report(const SnapshotHeader& header, const std::optional<Sa
   return report;
 }
 
+Report make_skipped_report(std::int32_t pid, const std::string& reason) {
+  Report report;
+  report.schema = "memsnap.snapshot/1";
+  report.facts = {{"pid", {std::int64_t{pid}}}, {"skipped", {reason}}};
+  return report;
+}
+
 }  // namespace memsnap

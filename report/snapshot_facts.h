@@ -40,5 +40,7 @@ struct SavedFile {
 };
 Report make_snapshot_report(const SnapshotHeader& header, const std::optional<SavedFile>& file,
                             const std::vector<std::string>& left_behind);
+// The same document when none was taken, and why: machines get {"pid", "skipped"}, people nothing.
+Report make_skipped_report(std::int32_t pid, const std::string& reason);
 
 }  // namespace memsnap

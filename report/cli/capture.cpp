@@ -105,14 +105,16 @@ void add_look_options(po::options_description& options) {
       "leave out what C code keeps for objects (a database, a compressor), which a conservative scan finds");
 }
 
-void add_capture_options(po::options_description& options) {
-  add_selector_options(options, true);
+void add_capture_options(po::options_description& options, bool by_size) {
+  add_selector_options(options, true, by_size);
   auto add = options.add_options();
   add("output,o", po::value<std::string>()->value_name("PATTERN"),
       "file to write: %p pid, %n name, %h host, %t time (UTC), %c container, %k kind; default %n-%p-%t.msnap in "
       "$MEMSNAP_DIR, else ~/.local/state/memsnap");
   add("force,f", po::bool_switch(), "replace the file when it exists");
   add_look_options(options);
+  add("native", po::bool_switch(),
+      "keep the frames of C code too: in the stacks of threads, and of allocations where they are tracked");
   add("require-complete", po::bool_switch(), "a partial or inconsistent snapshot is not kept: code 7");
   add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
       "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");

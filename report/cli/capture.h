@@ -14,7 +14,8 @@ namespace memsnap {
 
 // What attach and snapshot have in common: one look at a process, and a file of it.
 
-void add_capture_options(boost::program_options::options_description& options);
+// `by_size`: with --rss-over among the selectors.
+void add_capture_options(boost::program_options::options_description& options, bool by_size = true);
 // Those of them that say how to look, not at what nor where to put it: --strings, --redact, and the next.
 void add_look_options(boost::program_options::options_description& options);
 // How a process is held: --method, --wait, --max-pause.

@@ -17,6 +17,7 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr const char* kArgument = "argument";  // the name under which Boost keeps what is not an option
+constexpr const char* kOnlyTyped = "exec";     // runs a command: neither environment nor configuration may
 constexpr int kStyle = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
 
 bool takes_value(const po::option_description& option) { return option.semantic()->max_tokens() != 0; }
@@ -89,7 +90,7 @@ void store_value(po::variables_map& values, const po::options_description& optio
 void read_environment(po::variables_map& values, const po::options_description& options, const GetVariable& variable) {
   for (const auto& option : options.options()) {
     const std::string& name = option->long_name();
-    if (name == "help" || name == "version" || name == kArgument) continue;
+    if (name == "help" || name == "version" || name == kArgument || name == kOnlyTyped) continue;
     if (values.count(name) != 0 && !values[name].defaulted()) continue;
     const std::string from = variable_name(name);
     if (const auto text = variable(from); text && !text->empty()) store_value(values, options, name, *text, from);
@@ -138,6 +139,10 @@ void read_config(po::variables_map& values, const po::options_description& optio
       if (in_section != own_section) continue;
       const std::string key = own_section ? option.string_key.substr(command.size() + 1) : option.string_key;
       if (options.find_nothrow(key, false) == nullptr || option.value.empty()) continue;
+      if (key == kOnlyTyped) {
+        throw Error(ExitCode::kUsage, fmt::format("{}: {} is taken from the command line alone", file, key),
+                    "what is run is to be seen where it is run");
+      }
       store_value(values, options, key, option.value.front(), file);
     }
   }

@@ -21,6 +21,8 @@ Command diff_command();
 Command growth_command();
 Command threads_command();
 Command info_command();
+Command prune_command();
+Command watch_command();
 Command memory_command();
 Command help_command();
 

@@ -34,11 +34,6 @@ std::string home_directory(const GetVariable& variable, bool secure) {
   return "/tmp";
 }
 
-std::string folder_of(const std::string& path) {
-  const fs::path parent = fs::path(path).parent_path();
-  return parent.empty() ? "." : parent.string();
-}
-
 std::string compact_utc(std::int64_t ns) {
   const std::time_t seconds = ns / 1'000'000'000;
   std::tm parts{};
@@ -161,6 +156,14 @@ std::string expand_name(std::string_view pattern, const NameParts& parts) {
   return out;
 }
 
+bool names_one_file(const std::string& wanted) {
+  std::error_code error;
+  if (wanted.ends_with('/') || fs::is_directory(wanted, error)) return false;
+  NameParts early, late;
+  late.time_ns = 1'000'000'000;
+  return expand_name(wanted, early) == expand_name(wanted, late);
+}
+
 std::string snapshot_path(const std::optional<std::string>& wanted, const std::string& directory,
                           const NameParts& parts) {
   if (!wanted) return directory + "/" + expand_name(kDefaultName, parts);
@@ -186,6 +189,11 @@ void require_writable(const std::string& path, bool force, const std::optional<S
                 "choose another place with -o");
   }
   require_space(folder, min_free);
+}
+
+std::string folder_of(const std::string& path) {
+  const fs::path parent = fs::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
 }
 
 std::uint64_t file_size(const std::string& path) {

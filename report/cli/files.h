@@ -39,10 +39,13 @@ inline constexpr std::string_view kDefaultName = "%n-%p-%t.msnap";
 std::string snapshot_path(const std::optional<std::string>& wanted, const std::string& directory,
                           const NameParts& parts);
 
+bool names_one_file(const std::string& wanted);  // whatever the time
+
 // Before a target is touched: throws Error kCannotWrite when the file exists and `force` is not given, when its folder
 // cannot be written, or has less free space than `min_free` (default: 1 GiB or 5 %, the smaller one).
 void require_writable(const std::string& path, bool force, const std::optional<SizeOrPercent>& min_free);
 
+std::string folder_of(const std::string& path);    // "." for a name alone
 std::uint64_t file_size(const std::string& path);  // 0 when it cannot be told
 
 }  // namespace memsnap

@@ -47,9 +47,10 @@ ExitCode run_help(const Invocation& invocation) {
 std::vector<Command> all_commands() {
   std::vector<Command> commands;
   for (const auto make :
-       {ps_command, doctor_command, memory_command, attach_command, snapshot_command, detach_command, live_command,
-        summary_command, tree_command, table_command, stats_command, roots_command, objects_command, inspect_command,
-        diff_command, growth_command, threads_command, info_command, help_command}) {
+       {ps_command,     doctor_command,  memory_command,  attach_command, snapshot_command, watch_command,
+        detach_command, live_command,    summary_command, tree_command,   table_command,    stats_command,
+        roots_command,  objects_command, inspect_command, diff_command,   growth_command,   threads_command,
+        info_command,   prune_command,   help_command}) {
     commands.push_back(make());
   }
   return commands;

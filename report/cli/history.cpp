@@ -2,54 +2,22 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
-#include <filesystem>
-#include <optional>
 #include <string_view>
 #include <system_error>
-#include <tuple>
+#include <vector>
 
 #include "attach/base/error.h"
+#include "report/cli/stored_snapshots.h"
 #include "report/cli/value_types.h"
-#include "snapshot/store/snapshot_file.h"
 
 namespace memsnap {
-namespace {
-
-namespace fs = std::filesystem;
-
-struct Found {
-  std::uint64_t start_time = 0;
-  std::int64_t taken_at_ns = 0;
-  std::string path;
-};
-
-std::optional<Found> read(const fs::path& path, int pid) {
-  try {
-    const Snapshot snapshot = load_snapshot(path, 0);
-    if (snapshot.header.target.pid != pid) return std::nullopt;
-    return Found{snapshot.header.target.start_time, snapshot.header.taken_at_ns, path.string()};
-  } catch (const Error&) {
-    return std::nullopt;  // half written, or of a newer memsnap: info says so when asked
-  }
-}
-
-}  // namespace
 
 std::vector<std::string> snapshots_of(const std::string& directory, int pid) {
-  std::vector<Found> found;
-  std::error_code error;
-  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
-    std::error_code ignored;
-    if (entry->path().extension() != ".msnap" || !entry->is_regular_file(ignored)) continue;
-    if (auto one = read(entry->path(), pid)) found.push_back(std::move(*one));
-  }
-  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
-    return std::tie(a.taken_at_ns, a.path) < std::tie(b.taken_at_ns, b.path);
-  });
+  std::vector<StoredSnapshot> found = stored_snapshots(directory);
+  std::erase_if(found, [&](const StoredSnapshot& one) { return one.pid != pid; });
   std::vector<std::string> paths;
-  for (const Found& one : found) {
+  for (const StoredSnapshot& one : found) {
     if (one.start_time == found.back().start_time) paths.push_back(one.path);
   }
   return paths;

@@ -42,6 +42,17 @@ std::uint64_t number(const std::map<std::string, std::string>& fields, const std
   return field == fields.end() ? 0 : std::strtoull(field->second.c_str(), nullptr, 10);
 }
 
+// Lines "0::/system.slice/shop.service" of cgroups(7).
+std::vector<std::string> cgroups_of(pid_t pid) {
+  std::vector<std::string> paths;
+  std::ifstream file(fmt::format("/proc/{}/cgroup", pid));
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t second = line.find(':', line.find(':') + 1);
+    if (second != std::string::npos) paths.push_back(line.substr(second + 1));
+  }
+  return paths;
+}
+
 std::string_view base_name(std::string_view path) { return path.substr(path.find_last_of('/') + 1); }
 
 // A program that CPython was linked into, under whatever name.
@@ -73,6 +84,7 @@ std::optional<ProcessFacts> read_process(pid_t pid) {
   facts.tracer = static_cast<pid_t>(number(status, "TracerPid"));
   facts.seccomp = static_cast<int>(number(status, "Seccomp"));
   facts.state = state->second[0];
+  facts.cgroups = cgroups_of(pid);
   return facts;
 }
 

@@ -23,6 +23,7 @@ struct ProcessFacts {
   pid_t tracer = 0;
   int seccomp = 0;  // 2: a filter
   char state = '?';
+  std::vector<std::string> cgroups;  // its path in each hierarchy
 };
 std::optional<ProcessFacts> read_process(pid_t pid);  // empty: there is none, or it is a zombie or a kernel thread
 

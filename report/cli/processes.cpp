@@ -13,6 +13,8 @@ Candidate candidate_from(const ProcessFacts& facts) {
   candidate.container = facts.info.container;
   candidate.rss = facts.rss;
   candidate.start_time = facts.info.start_time;
+  candidate.age_seconds = facts.info.uptime_seconds;
+  candidate.cgroups = facts.cgroups;
   return candidate;
 }
 
@@ -24,7 +26,7 @@ Candidate candidate_of(pid_t pid) {
 }
 
 std::vector<Candidate> find_targets(const Selector& selector) {
-  if (selector.is_pid_only()) return {candidate_of(*selector.pid)};
+  if (selector.is_pid_only()) return {candidate_of(selector.pid)};
   const std::vector<std::pair<pid_t, pid_t>> processes = all_processes();
   std::vector<Candidate> pythons;
   for (const auto& [pid, parent] : processes) {

@@ -1,66 +1,48 @@
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <optional>
 
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
+#include "report/cli/files.h"
 #include "report/cli/option_values.h"
-#include "report/cli/plan.h"
 #include "report/cli/processes.h"
+#include "report/cli/rounds.h"
 #include "report/cli/run_targets.h"
+#include "report/cli/snapshot_condition.h"
+#include "report/cli/snapshot_taker.h"
 #include "report/cli/value_types.h"
-#include "report/snapshot_facts.h"
-#include "report/text_layout.h"
 
 namespace memsnap {
 namespace {
 
 namespace po = boost::program_options;
 
-std::string plain_text(const Line& line, Units units) {
-  std::string text;
-  for (const Piece& piece : pieces_of(line, units)) text += piece.text;
-  return text;
+ExitCode run_core(const Invocation& invocation, const Selector& selector, const std::string& core) {
+  if (!is_empty(selector)) throw Error(ExitCode::kUsage, "a process and --core: give one of them", "");
+  for (const char* option : {"every", "lock", "if-rss-over", "if-grew"}) {
+    if (invocation.options.count(option) != 0)
+      throw Error(ExitCode::kUsage, fmt::format("--{} is for a process that runs, and --core is none", option), "");
+  }
+  return show_snapshot(invocation, Capturer(invocation, true).take_core(core));
 }
 
-// On stderr, so that standard output is the result alone.
-void tell(const Invocation& invocation, const SnapshotHeader& header) {
-  const std::string held = header.method == "core"   ? "from a core file"
-                           : header.method == "read" ? "not stopped"
-                                                     : fmt::format("stopped for {:.1f} ms", header.pause_ms);
-  invocation.log.notice("snapshot_taken", fmt::format("{} {}, CPython {}, {}", header.target.pid, header.target.name,
-                                                      header.target.python, held));
-  for (const Line& line : caveats(header)) {
-    const std::string text = plain_text(line, invocation.output.style().units);
-    const std::string message = text.substr(std::min(text.find_first_not_of(' '), text.size()));
-    // What is merely good to know is not a warning.
-    if (line.spans().front().emphasis == Emphasis::kWarning) {
-      invocation.log.warning("caveat", message);
-    } else {
-      invocation.log.info("remark", message);
-    }
+void check_streams(const Invocation& invocation, const Selector& selector, const Rounds& rounds) {
+  if (invocation.output.format() == Format::kJson && (selector.several == Several::kEach || rounds.every)) {
+    throw Error(ExitCode::kUsage,
+                fmt::format("--json is one document: {} needs --jsonl", rounds.every ? "--every" : "--each"), "");
   }
-}
-
-ExitCode show(const Invocation& invocation, const Capture& capture) {
-  const SnapshotHeader& header = capture.result.snapshot.header;
-  tell(invocation, header);
-  const Report report = make_snapshot_report(header, capture.file, capture.result.left_behind);
-  if (invocation.output.format() == Format::kJsonLines) {
-    invocation.output.write_line(report);
-  } else {
-    invocation.output.write(report);
+  const auto pattern = option_value<std::string>(invocation.options, "output");
+  if (rounds.every && pattern && names_one_file(*pattern) && !option_flag(invocation.options, "force")) {
+    throw Error(ExitCode::kUsage, "--every writes several files, and -o names one",
+                "put %t (the time) into -o, or let -f replace it each time");
   }
-  return verdict(capture, invocation.log);
 }
 
 ExitCode run_snapshot(const Invocation& invocation) {
   const auto core = option_value<std::string>(invocation.options, "core");
   const Selector selector = read_selector(invocation.options, invocation.arguments);
-  if (core) {
-    if (!is_empty(selector)) throw Error(ExitCode::kUsage, "a process and --core: give one of them", "");
-    return show(invocation, Capturer(invocation, true).take_core(*core));
-  }
+  if (core) return run_core(invocation, selector, *core);
   for (const char* option : {"exe", "sysroot"}) {
     if (invocation.options.count(option) != 0)
       throw Error(ExitCode::kUsage, fmt::format("--{} goes with --core", option), "");
@@ -68,14 +50,12 @@ ExitCode run_snapshot(const Invocation& invocation) {
   if (is_empty(selector)) {
     throw Error(ExitCode::kUsage, "which process?", "memsnap snapshot PID; memsnap ps lists the Python processes");
   }
-  if (selector.several == Several::kEach && invocation.output.format() == Format::kJson) {
-    throw Error(ExitCode::kUsage, "--json is one document: --each needs --jsonl", "");
-  }
-  const Capturer capturer(invocation, true);
-  const std::vector<Candidate> targets = find_targets(selector);
-  return for_each_target(invocation, targets, [&](const Candidate& target) {
-    if (capturer.is_dry_run()) return write_plan(invocation, target, capturer.plan_path(target));
-    return show(invocation, capturer.take(target));
+  const Rounds rounds = read_rounds(invocation.options);
+  check_streams(invocation, selector, rounds);
+  const SnapshotTaker taker(invocation);
+  return each_round(invocation, rounds, selector.is_pid_only(), [&] {
+    return for_each_target(invocation, find_targets(selector),
+                           [&](const Candidate& target) { return taker.take(target); });
   });
 }
 
@@ -97,11 +77,15 @@ Command snapshot_command() {
   add("exe", po::value<std::string>()->value_name("FILE"), "the program of the core");
   add("sysroot", po::value<std::string>()->value_name("DIR"), "where the files are that the core's process had mapped");
   add_capture_options(command.options);
-  command.options.add_options()("native", boost::program_options::bool_switch(),
-                                "keep the stacks of C code too, for memsnap threads --native");
+  add_round_options(command.options);
+  add_condition_options(command.options);
+  add_taker_options(command.options);
   command.examples = {{"memsnap snapshot 4242", "every object of process 4242, into the default directory"},
                       {"memsnap snapshot 4242 -o /tmp/%n-%t.msnap --json", "to a file, the result for a script"},
                       {"memsnap snapshot --name 'gunicorn: worker' --each -q --kind types", "all workers, from cron"},
+                      {"memsnap snapshot --unit shop --each -q --keep 48 --lock auto --jitter 60s",
+                       "those of a service, at most 48 of each"},
+                      {"memsnap snapshot 4242 --every 15m --if-grew 10%", "whenever it grew, until it ends"},
                       {"memsnap snapshot --core core.4242 --sysroot /mnt/web", "of a process that has ended"},
                       {"memsnap snapshot 4242 --dry-run", "the plan, and whether it would work"}};
   command.exit_codes = capture_codes();

@@ -39,6 +39,15 @@ void read_allocators(const std::string& text, TrackingRequest& request) {
   if (!malloc) throw Error(ExitCode::kUsage, "--allocators needs malloc among them", "--allocators malloc,python");
 }
 
+void add_sampling_options(po::options_description& options) {
+  auto add = options.add_options();
+  add("sample", po::value<ByteCount>()->value_name("BYTES"),
+      "record one allocation in so many bytes on average; default 512KiB, 1: every one");
+  add("allocators", po::value<std::string>()->value_name("malloc,python,mmap"),
+      "which are tracked; default malloc,mmap; python is every small object");
+  add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 1000");
+}
+
 }  // namespace
 
 void add_tracking_options(po::options_description& options) {
@@ -46,18 +55,12 @@ void add_tracking_options(po::options_description& options) {
   add("for", po::value<Duration>()->value_name("DUR"), "how long to track allocations; default 10s, 0: not at all");
   add("no-inject", po::bool_switch(), "load nothing: one snapshot, no tracking");
   add("require-tracking", po::bool_switch(), "code 7 when allocations cannot be tracked");
-  add_recording_options(options);
+  add_sampling_options(options);
 }
 
 void add_recording_options(po::options_description& options) {
-  auto add = options.add_options();
-  add("sample", po::value<ByteCount>()->value_name("BYTES"),
-      "record one allocation in so many bytes on average; default 512KiB, 1: every one");
-  add("allocators", po::value<std::string>()->value_name("malloc,python,mmap"),
-      "which are tracked; default malloc,mmap; python is every small object");
-  add("native", po::bool_switch(),
-      "with the frames of C and C++ code between those of Python; in the stacks of threads too");
-  add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 1000");
+  add_sampling_options(options);
+  options.add_options()("native", po::bool_switch(), "with the frames of C code between those of Python");
 }
 
 std::optional<TrackingRequest> tracking_request(const Invocation& invocation) {

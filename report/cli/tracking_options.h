@@ -8,7 +8,7 @@
 
 namespace memsnap {
 
-// --for, --no-inject, --require-tracking, and those of recording.
+// --for, --no-inject, --require-tracking, and those of recording but --native, which add_capture_options() has.
 void add_tracking_options(boost::program_options::options_description& options);
 // --sample, --allocators, --native, --depth.
 void add_recording_options(boost::program_options::options_description& options);

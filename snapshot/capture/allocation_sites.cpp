@@ -1,5 +1,6 @@
 #include "snapshot/capture/allocation_sites.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <utility>
@@ -18,9 +19,11 @@ class Shadow {
   explicit Shadow(const TableReader& tables) : tables_(tables), roots_(tables.roots()) {}
 
   std::uint64_t word(std::uint64_t address) {
-    const std::uint64_t root = address >> kLeafShift;
-    if (root >= roots_.size() || roots_[root] == 0) return 0;
-    const std::vector<std::uint64_t>& words = leaf(roots_[root]);
+    const std::uint64_t mib = address >> kLeafShift;
+    const auto root = std::lower_bound(roots_.begin(), roots_.end(), mib,
+                                       [](const ShadowRoot& each, std::uint64_t wanted) { return each.mib < wanted; });
+    if (root == roots_.end() || root->mib != mib) return 0;
+    const std::vector<std::uint64_t>& words = leaf(root->leaf);
     return words.empty() ? 0 : words[(address >> 4) % kLeafWords];
   }
 
@@ -34,7 +37,7 @@ class Shadow {
   }
 
   const TableReader& tables_;
-  std::vector<std::uint32_t> roots_;
+  std::vector<ShadowRoot> roots_;
   std::array<std::pair<std::uint32_t, std::vector<std::uint64_t>>, 2> leaves_;
 };
 

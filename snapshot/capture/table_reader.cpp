@@ -191,8 +191,20 @@ std::vector<std::uint8_t> TableReader::text(std::uint64_t offset, std::uint64_t 
   return bytes;
 }
 
-std::vector<std::uint32_t> TableReader::roots() const {
-  return items<std::uint32_t>(header_.sections.roots, 0, header_.sections.roots.capacity);
+std::vector<ShadowRoot> TableReader::roots() const {
+  const AgentSection& roots = header_.sections.roots;
+  const std::uint64_t most = header_.sections.leaves.capacity;
+  std::vector<ShadowRoot> found;
+  const std::uint64_t end = section_end(roots, sizeof(std::uint32_t));
+  memory_.for_each_data(roots.offset, end, [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+    for (std::size_t at = 0; at + sizeof(std::uint32_t) <= bytes.size() && found.size() < most;
+         at += sizeof(std::uint32_t)) {
+      const auto leaf = load_as<std::uint32_t>(&bytes[at]);
+      const std::uint64_t mib = (offset + at - roots.offset) / sizeof(std::uint32_t);
+      if (leaf != 0) found.push_back({static_cast<std::uint32_t>(mib), leaf});
+    }
+  });
+  return found;
 }
 
 std::vector<std::uint64_t> TableReader::leaf(std::uint32_t number) const {

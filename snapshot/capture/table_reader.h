@@ -32,6 +32,11 @@ struct TableReading {
 // What one recorded block of `size` bytes stands for when a byte in `period` is sampled: so many blocks, in 256ths.
 std::uint64_t sampled_count(std::uint64_t size, std::uint64_t period);
 
+struct ShadowRoot {
+  std::uint32_t mib = 0;  // address >> kLeafShift
+  std::uint32_t leaf = 0;
+};
+
 // Reads the agent's tables from outside, at any moment, also when the target is gone. Everything in them is hostile:
 // every number is checked against the sections, and these against the memory.
 class TableReader {
@@ -53,9 +58,9 @@ class TableReader {
   // At most kAgentTextMost bytes. Empty when they do not lie within the texts.
   std::vector<std::uint8_t> text(std::uint64_t offset, std::uint64_t length) const;
 
-  // For looking up single blocks: the leaf of each MiB of addresses, 0: none; and its words, kLeafWords of them, or
-  // none when there is no such leaf.
-  std::vector<std::uint32_t> roots() const;
+  // For looking up single blocks: the MiB of addresses that have a leaf, ascending, no more than there may be leaves;
+  // and the words of a leaf, kLeafWords of them, or none when there is no such leaf.
+  std::vector<ShadowRoot> roots() const;
   std::vector<std::uint64_t> leaf(std::uint32_t number) const;
 
  private:

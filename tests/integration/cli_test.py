@@ -10,8 +10,8 @@ import unittest
 import harness
 from harness import MEMSNAP, memsnap
 
-COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "detach", "live", "summary", "tree", "table", "stats", "roots", "objects", "inspect", "diff",
-            "growth", "threads", "info", "help")
+COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "watch", "detach", "live", "summary", "tree", "table", "stats", "roots", "objects", "inspect", "diff",
+            "growth", "threads", "info", "prune", "help")
 USAGE, CANNOT_WRITE, BAD_FILE = 2, 9, 10
 
 

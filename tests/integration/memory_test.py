@@ -181,17 +181,27 @@ class Parts(MemoryTest):
 
 
 class KernelFigures(harness.LiveTest):
+    def figure(self, pid, metric):
+        result = memsnap("memory", pid, "--metric", metric, "--units", "bytes")
+        self.assertEqual((0, ""), (result.status, result.err), str(result))
+        return int(result.out)
+
+    def document(self, pid, metric):
+        answer = memsnap("memory", pid, "--metric", metric, "--json").json()
+        self.assertEqual(("memsnap.memory/1", pid), (answer["schema"], answer["pid"]))
+        return answer[metric]
+
     def test_rss_alone_needs_no_stop(self):
         with Target("hoarder.py") as target:
             os.kill(target.pid, signal.SIGSTOP)
             for metric, key in (("rss", "Rss"), ("pss", "Pss"), ("uss", "Private_(?:Clean|Dirty)")):
-                result = memsnap("memory", target.pid, "--metric", metric, "--units", "bytes")
-                self.assertEqual((0, ""), (result.status, result.err), str(result))
-                # PSS is less while another process, such as memsnap, has the same libraries.
-                self.assertLess(abs(int(result.out) - rollup(target.pid, key)), 300000, str(result))
-                answer = memsnap("memory", target.pid, "--metric", metric, "--json").json()
-                self.assertEqual(("memsnap.memory/1", target.pid), (answer["schema"], answer["pid"]))
-                self.assertLess(abs(answer[metric] - int(result.out)), 300000)
+                # PSS and USS change when another process with the same libraries comes or goes.
+                for _ in range(20):
+                    text, kernel, answer = self.figure(target.pid, metric), rollup(target.pid, key), self.document(target.pid, metric)
+                    if max(abs(text - kernel), abs(answer - text)) < 300000:
+                        break
+                self.assertLess(abs(text - kernel), 300000, metric)
+                self.assertLess(abs(answer - text), 300000, metric)
             self.assertRegex(memsnap("memory", target.pid).out, r"^\d+\.\d+ MiB\n$")
 
     def test_objects_and_heap(self):

@@ -99,5 +99,53 @@ TEST(Decide, ChoosesAsAsked) {
   EXPECT_EQ(code_of([] { decide({}, Several::kEach); }), ExitCode::kNoSuchProcess);
 }
 
+std::vector<pid_t> chosen(const std::vector<std::string>& words) {
+  std::vector<Candidate> list = pythons();
+  list[0].cgroups = {"/", "/system.slice/shop.service/worker"};
+  list[1].cgroups = {"/system.slice/shop.service2"};
+  list[2].cgroups = {"/system.slice/shop.service"};
+  list[1].container = "3f2a91c0" + std::string(56, 'a');
+  list[2].age_seconds = 100;
+  return pids(matching(select(words), list, {{10, 1}, {11, 10}, {12, 11}}));
+}
+
+TEST(Selector, MeansProcessesByTheirPlace) {
+  using Pids = std::vector<pid_t>;
+  EXPECT_EQ(chosen({"--all-pythons"}), (Pids{10, 11, 12}));
+  EXPECT_EQ(chosen({"--children", "10"}), (Pids{11}));
+  EXPECT_EQ(chosen({"--tree", "11"}), (Pids{11, 12}));
+  EXPECT_EQ(chosen({"--unit", "shop"}), (Pids{10, 12}));
+  EXPECT_EQ(chosen({"--unit", "shop.service"}), (Pids{10, 12}));
+  EXPECT_EQ(chosen({"--unit", "hop"}), (Pids{}));
+  EXPECT_EQ(chosen({"--cgroup", "/system.slice/shop.service"}), (Pids{10, 12}));
+  EXPECT_EQ(chosen({"--cgroup", "/sys/fs/cgroup/system.slice/shop.service/"}), (Pids{10, 12}));
+  EXPECT_EQ(chosen({"--cgroup", "system.slice"}), (Pids{10, 11, 12}));
+  EXPECT_EQ(chosen({"--cgroup", "/"}), (Pids{10, 11, 12}));
+  EXPECT_EQ(chosen({"--container", "3f2a91c0"}), (Pids{11}));
+  EXPECT_EQ(chosen({"--container", "4f2a91c0"}), (Pids{}));
+}
+
+TEST(Selector, IsNarrowed) {
+  using Pids = std::vector<pid_t>;
+  EXPECT_EQ(chosen({"--older-than", "1m"}), (Pids{12}));
+  EXPECT_EQ(chosen({"--rss-over", "100"}), (Pids{10, 11}));
+  EXPECT_EQ(chosen({"--unit", "shop", "--user", "etl"}), (Pids{12}));
+  EXPECT_FALSE(select({"4242", "--rss-over", "1"}).is_pid_only());
+  EXPECT_TRUE(is_empty(select({})));
+  EXPECT_FALSE(is_empty(select({"--older-than", "1h"})));
+}
+
+TEST(Selector, OfAllMeansEach) {
+  EXPECT_EQ(select({"--all-pythons"}).several, Several::kEach);
+  EXPECT_EQ(select({"--all-pythons", "--largest"}).several, Several::kLargest);
+  EXPECT_EQ(select({"--unit", "shop"}).several, Several::kRefuse);
+}
+
+TEST(Selector, IsRefusedWhenItMeansNothing) {
+  EXPECT_EQ(code_of([] { select({"--unit", "x", "--cgroup", "y"}); }), ExitCode::kUsage);
+  EXPECT_EQ(code_of([] { select({"1", "--all-pythons"}); }), ExitCode::kUsage);
+  EXPECT_EQ(code_of([] { select({"--container", "web"}); }), ExitCode::kUsage);
+}
+
 }  // namespace
 }  // namespace memsnap

@@ -1,0 +1,56 @@
+#include "report/cli/commands.h"
+#include "report/cli/option_values.h"
+#include "report/cli/report_command.h"
+#include "report/cli/retention.h"
+#include "report/prune_report.h"
+
+namespace memsnap {
+namespace {
+
+namespace po = boost::program_options;
+
+ExitCode run_prune(const Invocation& invocation) {
+  const Retention retention = read_retention(invocation.options);
+  if (retention.is_empty()) {
+    throw Error(ExitCode::kUsage, "which snapshots are to go?",
+                "say what is kept: --keep, --keep-for, --max-total or --thin");
+  }
+  if (invocation.arguments.size() > 1) throw Error(ExitCode::kUsage, "one directory at a time", "");
+  const std::string directory = invocation.arguments.empty() ? directory_of_snapshots() : invocation.arguments.front();
+  const bool pretend = option_flag(invocation.options, "dry-run");
+  const Pruned pruned = prune(directory, retention, pretend);
+  PruneFindings findings{.directory = directory, .pretend = pretend};
+  for (const StoredSnapshot& file : pruned.removed)
+    findings.removed.push_back({file.path, file.bytes, file.taken_at_ns, file.pid, file.name});
+  findings.kept = pruned.kept.size();
+  for (const StoredSnapshot& file : pruned.kept) findings.kept_bytes += file.bytes;
+  write_report(invocation, make_prune_report(findings));
+  return ExitCode::kDone;
+}
+
+}  // namespace
+
+Command prune_command() {
+  Command command;
+  command.name = "prune";
+  command.summary = "remove old snapshots";
+  command.arguments = "[DIR]";
+  command.description =
+      "Without DIR: the default directory. Only whole files go, and only snapshots of memsnap; the newest always "
+      "stays.\n"
+      "Processes that have ended count as one for each host, container and name.";
+  add_retention_options(command.options);
+  auto add = command.options.add_options();
+  add("thin", po::value<std::string>()->value_name("EVERY:AFTER,..."),
+      "keep one in EVERY when older than AFTER; the first, last and largest of a process stay");
+  add("dry-run", po::bool_switch(), "only say what would be removed");
+  add_report_output_options(command.options);
+  command.examples = {{"memsnap prune --thin 1h:1d,1d:30d", "one an hour after a day, one a day after 30 days"},
+                      {"memsnap prune /var/lib/memsnap --max-total 2G --dry-run", "what would go"}};
+  command.exit_codes = {ExitCode::kCannotWrite};
+  command.tabular = true;
+  command.run = run_prune;
+  return command;
+}
+
+}  // namespace memsnap

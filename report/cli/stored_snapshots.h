@@ -1,0 +1,31 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace memsnap {
+
+// A snapshot file in a directory, and what its header says. Texts are the target's.
+struct StoredSnapshot {
+  std::string path;
+  std::uint64_t bytes = 0;  // of the file
+  std::int64_t taken_at_ns = 0;
+  pid_t pid = 0;
+  std::uint64_t start_time = 0;  // of the process, clock ticks since boot
+  std::string host;
+  std::string name;
+  std::string container;
+  std::uint64_t rss = 0;
+
+  bool is_same_process(const StoredSnapshot& other) const {
+    return pid == other.pid && start_time == other.start_time && host == other.host;
+  }
+};
+
+// The oldest first. What is no snapshot, is damaged, or of a newer memsnap is passed over; links are not followed.
+std::vector<StoredSnapshot> stored_snapshots(const std::string& directory);
+
+}  // namespace memsnap
