@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "attach/base/error.h"
+#include "attach/cached_memory.h"
 #include "attach/elf_image.h"
 #include "attach/memory_map.h"
 #include "attach/native_symbols.h"
 #include "attach/process_memory.h"
-#include "attach/cached_memory.h"
 
 namespace memsnap {
 namespace {

@@ -321,6 +321,32 @@ class NativeStacks(harness.LiveTest):
             self.assertLess(names.index("qsort") if "qsort" in names else names.index("qsort_r"), names.index("program"))
             self.assertIn("PyEval_EvalCode", names[names.index("program"):])
 
+    def test_a_stack_that_leads_nowhere_is_cut_and_nothing_beyond_it_is_read(self):
+        source = """
+            import ctypes, threading
+            def wild(size):
+                for i in range(11):
+                    for again in range(3):
+                        agent.in_process_with_wild_base(ctypes.c_size_t(size + i), i)
+                    agent.in_process_on_another_stack(ctypes.c_size_t(size + 100 + i))
+            def program():
+                wild(200000)
+                thread = threading.Thread(target=wild, args=(300000,))
+                thread.start()
+                thread.join()
+            """
+        dump = agent_harness.run(source, native=True, check=True, warm=False)["dump"]
+
+        self.assertEqual(0, dump["lost"]["mismatches"])
+        blocks = 0
+        for site in dump["sites"]:
+            if site["allocator"] != 0 or site["bytes"] / site["count"] < 200000:
+                continue
+            self.assertEqual("cut", site["stack"][-1][0], site["stack"])
+            self.assertIn("wild", [frame[1] for frame in site["stack"]])
+            blocks += site["count"]
+        self.assertEqual(2 * 11 * 7, blocks)
+
     def test_a_stack_deeper_than_is_kept_is_cut_at_its_outer_end(self):
         dump = agent_harness.run(RECURSION, depth=100, native=True, check=True)["dump"]
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <pthread.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +23,36 @@
 #include "inject/protocol/agent_abi.h"
 #include "snapshot/cpython/line_table.h"
 #include "snapshot/cpython/py_layout.h"
+
+extern "C" [[gnu::visibility("hidden")]] void wild_base(std::size_t size, std::uint64_t base, void* (*hook)(std::size_t));
+extern "C" [[gnu::visibility("hidden")]] void wild_indirect(std::size_t size, std::uint64_t base, void* (*hook)(std::size_t));
+asm(R"(
+  .text
+wild_base:
+  .cfi_startproc
+  pushq %rbp
+  .cfi_def_cfa_offset 16
+  .cfi_offset 6, -16
+  movq %rsi, %rbp
+  .cfi_def_cfa_register 6
+  call *%rdx
+  popq %rbp
+  .cfi_def_cfa 7, 8
+  ret
+  .cfi_endproc
+wild_indirect:
+  .cfi_startproc
+  pushq %rbp
+  .cfi_def_cfa_offset 16
+  movq %rsi, %rbp
+  .cfi_escape 0x10, 6, 2, 0x76, 0
+  .cfi_escape 0x0f, 3, 0x76, 0x78, 0x06
+  call *%rdx
+  popq %rbp
+  .cfi_def_cfa 7, 8
+  ret
+  .cfi_endproc
+)");
 
 namespace {
 
@@ -54,6 +85,7 @@ AgentControl* control = nullptr;
 Settings settings;
 int table_file = -1;
 std::uint64_t counted[3];
+void* (*hook)(std::size_t) = nullptr;
 
 std::uint64_t address_of(const char* name) { return reinterpret_cast<std::uint64_t>(dlsym(RTLD_DEFAULT, name)); }
 
@@ -398,6 +430,7 @@ std::uint64_t in_process_start(const char* image_path, std::uint32_t hex, std::u
     std::fprintf(stderr, "%s\n", dlerror());
     abort();
   }
+  hook = reinterpret_cast<void* (*)(std::size_t)>(dlsym(image, "memsnap_malloc"));
   map_tables();
   auto& config = *static_cast<AgentConfig*>(dlsym(image, "memsnap_agent_config"));
   fill_config(config);
@@ -449,6 +482,31 @@ void in_process_throw(int depth, void (*call)(int)) {
   } catch (int) {
     call(-1);
   }
+}
+
+// A block of this size, asked for on a stack that is none of a thread's: there is nothing readable around it.
+void in_process_on_another_stack(std::size_t size) {
+  constexpr std::size_t kStack = 64u << 10;
+  static std::size_t wanted = 0;
+  static ucontext_t here, there;
+  wanted = size;
+  auto* const memory = static_cast<char*>(mmap(nullptr, kStack + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  if (mprotect(memory + 4096, kStack, PROT_READ | PROT_WRITE) != 0 || getcontext(&there) != 0) abort();
+  there.uc_stack = {.ss_sp = memory + 4096, .ss_flags = 0, .ss_size = kStack};
+  there.uc_link = &here;
+  makecontext(&there, [] { static_cast<char*>(hook(wanted))[0] = 1; }, 0);
+  swapcontext(&here, &there);
+  munmap(memory, kStack + 8192);
+}
+
+// The same on this stack, by functions whose frame pointer is not what their unwind tables say. Which: 0 to 10.
+void in_process_with_wild_base(std::size_t size, int which) {
+  const auto here = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0));
+  const std::uint64_t high = header->native.main_high;
+  const std::uint64_t bases[] = {0,        8,         ~7ull,    1ull << 63, here + 1, here - 64, reinterpret_cast<std::uint64_t>(base),
+                                 high - 8, high - 16, high + 8, ~15ull};
+  wild_base(size, bases[which], hook);
+  wild_indirect(size, bases[which], hook);
 }
 
 // As if memsnap did not know yet where stacks are, or came to know it.
