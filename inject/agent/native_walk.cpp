@@ -12,7 +12,7 @@ bool in_image(std::uint64_t address) {
 std::uint32_t find_rule(std::uint64_t pc) {
   const std::uint32_t ranges = load_acquire(&tables.header->native.ranges);
   for (std::uint32_t i = 0; i < ranges && i < tables.range_capacity; ++i) {
-    const AgentRuleRange& range = tables.ranges[i];
+    const AgentRuleRange range = tables.ranges[i];
     if (pc < range.begin || pc >= range.end || range.first + range.count > tables.rule_capacity) continue;
     const AgentRule* const rows = tables.rules + range.first;
     const std::uint64_t offset = pc - range.begin;

@@ -210,9 +210,10 @@ void NativeTables::update(const Images& images) {
       continue;
     }
     if (it->second) {
-      const AgentRuleRange nothing{it->first.first, it->first.first, 0, 0};
-      const std::uint64_t at = tables_->header().sections.rule_ranges.offset + *it->second * sizeof(nothing);
-      write_at(tables_->descriptor(), at, std::as_bytes(std::span(&nothing, 1)));
+      // In one word: the agent may be looking.
+      const std::uint64_t entry = tables_->header().sections.rule_ranges.offset + *it->second * sizeof(AgentRuleRange);
+      write_at(tables_->descriptor(), entry + offsetof(AgentRuleRange, end),
+               std::as_bytes(std::span(&it->first.first, 1)));
       gone = true;
     }
     it = known_.erase(it);

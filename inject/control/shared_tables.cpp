@@ -68,7 +68,7 @@ TableSizes table_sizes(unsigned step, std::uint64_t resident, bool native) {
   place(sections.code_hash, codes * 2, sizeof(std::uint32_t));
   place(sections.texts, (512 * kMiB) >> shift, 1);
   place(sections.roots, kRootCount, sizeof(std::uint32_t));
-  constexpr std::uint64_t kRules = 4 * kMiB;  // enough for a hundred libraries, or one of the largest there are
+  constexpr std::uint64_t kRules = 16 * kMiB;  // of the largest library there is, and a hundred others
   constexpr std::uint64_t kRuleRanges = 4 * kKiB;
   place(sections.rules, native ? kRules >> shift : 0, sizeof(AgentRule));
   place(sections.rule_ranges, native ? kRuleRanges : 0, sizeof(AgentRuleRange));

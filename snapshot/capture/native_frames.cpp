@@ -26,6 +26,43 @@ constexpr std::array<std::string_view, 20> kAllocators{
     "pymalloc_alloc",   "_PyObject_Malloc",  "_PyObject_Calloc", "_PyObject_Realloc",      "_PyMem_RawMalloc",
     "_PyMem_RawCalloc", "_PyMem_RawRealloc", "new_arena",        "allocate_from_new_pool", "operator new"};
 
+// Where the function begins that `address` is in, by the search table for unwinding; `address` when it does not say.
+std::uint64_t function_begin(const ElfImage& image, const ProcessMemory& memory, std::uint64_t address) {
+  struct Header {  // LSB, .eh_frame_hdr
+    std::uint8_t version, frame_encoding, count_encoding, table_encoding;
+    std::int32_t frame;
+    std::uint32_t count;
+  };
+  struct Entry {  // both from the header on
+    std::int32_t begin, description;
+  };
+  constexpr std::uint8_t kUnsigned4 = 0x03;
+  constexpr std::uint8_t kSigned4Table = 0x3b;
+  const ElfImage::Section place = image.unwind_header();
+  const auto header = place.begin == 0 ? std::nullopt : memory.try_read<Header>(place.begin);
+  if (!header || header->version != 1 || header->count_encoding != kUnsigned4 ||
+      header->table_encoding != kSigned4Table)
+    return address;
+  const auto begin_of = [&](std::uint64_t i) -> std::optional<std::uint64_t> {
+    const auto entry = memory.try_read<Entry>(place.begin + sizeof(Header) + i * sizeof(Entry));
+    if (!entry) return std::nullopt;
+    return place.begin + static_cast<std::uint64_t>(std::int64_t{entry->begin});
+  };
+  std::uint64_t found = address;
+  for (std::uint64_t low = 0, high = header->count; low < high;) {
+    const std::uint64_t middle = (low + high) / 2;
+    const auto begin = begin_of(middle);
+    if (!begin) return address;
+    if (*begin <= address) {
+      found = *begin;
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return found < image.range().begin ? address : found;
+}
+
 }  // namespace
 
 bool is_hidden_function(std::string_view name) {
@@ -37,6 +74,7 @@ bool is_hidden_function(std::string_view name) {
 
 struct NativeFrames::State {
   pid_t pid;
+  std::optional<LiveMemory> memory{};
   std::vector<std::unique_ptr<ElfImage>> images{};
   std::optional<NativeSymbols> symbols{};
   std::chrono::steady_clock::time_point loaded{};
@@ -57,8 +95,8 @@ struct NativeFrames::State {
     symbols.reset();
     images.clear();
     try {
-      const LiveMemory memory(pid);
-      images = loaded_images(pid, MemoryMap::of(pid), memory);
+      memory.emplace(pid);
+      images = loaded_images(pid, MemoryMap::of(pid), *memory);
     } catch (const Error&) {  // it has ended
     }
     symbols.emplace(images);
@@ -75,7 +113,8 @@ struct NativeFrames::State {
     name.hidden = is_hidden_function(name.function);
     if (name.function.empty()) {
       const std::string_view file = std::string_view(name.file).substr(name.file.rfind('/') + 1);
-      name.function = fmt::format("{}+{:#x}", file, return_address - image->range().begin);
+      const std::uint64_t begin = function_begin(*image, *memory, call);
+      name.function = fmt::format("{}+{:#x}", file, begin - image->range().begin);
     }
     return name;
   }

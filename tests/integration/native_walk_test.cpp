@@ -1,3 +1,4 @@
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -21,7 +22,10 @@
 #include "attach/process_id.h"
 #include "attach/stopped_process.h"
 #include "attach/unwinder.h"
+#include "inject/control/agent_blob.h"
 #include "inject/control/native_tables.h"
+#include "snapshot/capture/table_reader.h"
+#include "tests/integration/tracked_target.h"
 
 namespace memsnap {
 namespace {
@@ -249,6 +253,76 @@ TEST(NativeWalk, StacksOfThreadsAreFound) {
     EXPECT_FALSE(block->holds(thread.registers.fs_base, thread.registers.fs_base));
   }
   EXPECT_EQ(in_main, 1);
+}
+
+// The ranges of addresses that rules are there for.
+std::vector<AgentRuleRange> ranges_of(const Tracking& tracking) {
+  std::vector<AgentRuleRange> ranges(tracking.header().native.ranges);
+  const auto bytes = std::as_writable_bytes(std::span(ranges));
+  const auto at = static_cast<off_t>(tracking.header().sections.rule_ranges.offset);
+  EXPECT_EQ(::pread(tracking.descriptor(), bytes.data(), bytes.size(), at), static_cast<ssize_t>(bytes.size()));
+  return ranges;
+}
+
+bool has_rules(const Tracking& tracking, std::uint64_t address) {
+  const auto ranges = ranges_of(tracking);
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [&](const AgentRuleRange& range) { return address >= range.begin && address < range.end; });
+}
+
+// Whether a stack goes from code at `address` (up to 4 KiB behind) out to the function that the process began with.
+bool is_followed(const Tracking& tracking, std::uint64_t address) {
+  const TableReader tables(FileDescriptor(::fcntl(tracking.descriptor(), F_DUPFD_CLOEXEC, 0)));
+  const std::vector<AgentNode> nodes = tables.nodes();
+  for (const AgentNode& node : nodes) {
+    if (node.code != kNodeNativeFrame || node.instruction < address || node.instruction >= address + 4096) continue;
+    std::size_t frames = 0;
+    for (std::uint32_t at = node.parent; nodes[at].code == kNodeNativeFrame; at = nodes[at].parent) ++frames;
+    if (frames > 3) return true;
+  }
+  return false;
+}
+
+TEST(NativeWalk, LibrariesThatComeAndGoAreFollowed) {
+  ForkedTarget target([](TargetNotes& notes) {
+    notes.ready = 1;
+    while (notes.stop < 1) ::usleep(100);
+    void* const library = ::dlopen(MEMSNAP_LATE_LIBRARY, RTLD_NOW);
+    auto* const use = library == nullptr ? nullptr : reinterpret_cast<void (*)()>(::dlsym(library, "late_allocate"));
+    if (use == nullptr) ::_exit(7);
+    notes.words[0] = reinterpret_cast<std::uint64_t>(use);
+    notes.ready = 2;
+    while (notes.stop < 2) {
+      use();
+      ::usleep(200);
+      ++notes.words[1];
+    }
+    ::dlclose(library);
+    notes.ready = 3;
+    for (;;) ::usleep(1000);
+  });
+  target.wait_ready();
+  const ProcessId id = ProcessId::open(target.pid());
+  TestLog log;
+  TrackingSetup setup = test_setup();
+  setup.image = agent_blob();
+  setup.config.native = 1;
+  const auto tracking = Tracking::start(id, setup, log);
+  EXPECT_GT(ranges_of(*tracking).size(), 3u);
+  target.notes().stop = 1;
+  target.wait_ready(2);
+  EXPECT_FALSE(has_rules(*tracking, target.word(0)));
+
+  EXPECT_GT(tracking->poll_new_libraries(true), 0u);
+  EXPECT_TRUE(has_rules(*tracking, target.word(0)));
+  EXPECT_TRUE(ForkedTarget::wait_until([&] { return is_followed(*tracking, target.word(0)); }));
+
+  target.notes().stop = 2;
+  target.wait_ready(3);
+  tracking->poll_new_libraries(true);
+  EXPECT_FALSE(has_rules(*tracking, target.word(0)));
+  EXPECT_EQ(tracking->header().lost.mismatches, 0u);
+  EXPECT_TRUE(tracking->stop().left_behind.empty());
 }
 
 }  // namespace
