@@ -298,17 +298,59 @@ class NativeStacks(harness.LiveTest):
                     if name not in ("stacks known late", "recursion"):
                         self.assertEqual(0, dump["native_cut"])
 
-    def test_the_python_frames_of_a_stack_are_those_without_native_ones(self):
-        for name in ("generators", "callbacks", "exceptions", "native callbacks"):
-            found = []
-            for native in (False, True):
-                dump = agent_harness.run(NATIVE_PROGRAMS[name], native=native)["dump"]
-                counts = collections.Counter()
-                for site in dump["sites"]:
-                    counts[(site["allocator"], str(python_part(site["stack"])))] += site["count"]
-                found.append(counts)
+    def test_the_python_frames_of_a_stack_are_what_traceback_says(self):
+        source = '''
+            import ctypes, functools, json, re, sys
+            expected, keep = [], []
+            def note():
+                frame, stack = sys._getframe(1), []
+                while frame:
+                    stack.append([frame.f_code.co_filename, getattr(frame.f_code, "co_qualname", frame.f_code.co_name), frame.f_lineno])
+                    frame = frame.f_back
+                expected.append(stack)
+            def leaf(n):
+                note(); keep.append(bytearray(n))
+            class Odd(Exception):
+                def __init__(self, n):
+                    leaf(n)
+            class Made:
+                def __init__(self, n):
+                    leaf(n)
+                def __lt__(self, other):
+                    leaf(70300)
+                    return False
+            def generate(n):
+                for i in range(3):
+                    yield leaf(n + i)
+            def fail(n):
+                try:
+                    if n == 0:
+                        raise Odd(70100)
+                    fail(n - 1)
+                finally:
+                    leaf(70200 + n)
+            def called(left):
+                leaf(70500 + left)
+            def program():
+                list(map(lambda x: [leaf(x), x], [70001, 70002]))
+                list(generate(70010))
+                sorted([Made(70020), Made(70021), Made(70022)])
+                functools.reduce(lambda a, b: leaf(b), [70030, 70031, 70032])
+                re.sub("a", lambda m: leaf(70040) or "", "abaca")
+                try:
+                    fail(3)
+                except Odd:
+                    pass
+                agent.in_process_throw(3, ctypes.CFUNCTYPE(None, ctypes.c_int)(called))
+                json.dump(expected, open(FOLDER + "/traced.json", "w"))
+            '''
+        result = agent_harness.run(source, native=True, check=True, warm=False)
+        recorded = [python_part(site["stack"]) for site in result["dump"]["sites"] for _ in range(site["live_blocks"])
+                    if site["live_bytes"] / site["live_blocks"] > 70000]
 
-            self.assertEqual(found[0], found[1], name)
+        self.assertEqual(25, len(result["traced"]))
+        self.assertEqual(sorted(result["traced"]), sorted(recorded))
+        self.assertEqual(0, result["dump"]["lost"]["mismatches"])
 
     def test_python_frames_stand_where_their_loop_is(self):
         dump = agent_harness.run(NATIVE_CALLBACKS, native=True)["dump"]
