@@ -64,7 +64,7 @@ SnapshotTaker::SnapshotTaker(const Invocation& invocation)
       condition_(read_condition(invocation.options)),
       retention_(read_retention(invocation.options)) {}
 
-ExitCode SnapshotTaker::take(const Candidate& target, std::string* saved) const {
+ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) const {
   const std::string path = capturer_.plan_path(target);
   if (capturer_.is_dry_run()) return write_plan(invocation_, target, path);
   const auto lock = lock_target(lock_, target.pid);
@@ -75,7 +75,7 @@ ExitCode SnapshotTaker::take(const Candidate& target, std::string* saved) const 
     return ExitCode::kDone;
   }
   const Capture capture = capturer_.take(target);
-  if (saved != nullptr && capture.file) *saved = capture.file->path;
+  if (taken) taken(capture);
   std::optional<Pruned> pruned;
   if (!retention_.is_empty()) pruned = prune(folder, retention_, false);
   return show_snapshot(invocation_, capture, pruned);
