@@ -82,6 +82,18 @@ class LoadedImage final : public ElfImage {
     return {position_ + lowest_address(), position_ + highest};
   }
 
+  Section unwind_header() const override {
+    std::uint64_t header = 0;
+    for (const Elf64_Phdr& program : program_headers_) {
+      if (program.p_type == PT_GNU_EH_FRAME) header = program.p_vaddr;
+    }
+    for (const Elf64_Phdr& program : program_headers_) {
+      if (program.p_type == PT_LOAD && header >= program.p_vaddr && header - program.p_vaddr < program.p_filesz)
+        return {position_ + header, position_ + program.p_vaddr + program.p_filesz};
+    }
+    return {};
+  }
+
   FileDescriptor open() const override {
     FileDescriptor file = files_->open(first_, build_id_);
     Elf* const elf = file ? open_elf(file.get()) : nullptr;

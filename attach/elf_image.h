@@ -39,6 +39,9 @@ class ElfImage {
   virtual std::uint64_t dynamic_section() const { return 0; }
   // All that was loaded of it.
   virtual Section range() const { return {}; }
+  // From where its table for unwinding (.eh_frame_hdr) begins to the end of the segment that holds it; empty: it has
+  // none.
+  virtual Section unwind_header() const { return {}; }
   // The file it was loaded from, when it is still there, has the same build id and is not absurd; else empty.
   virtual FileDescriptor open() const { return {}; }
 };

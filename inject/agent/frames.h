@@ -57,6 +57,19 @@ class FramesAt : public FramesAnywhere {
   static std::uint64_t key(std::uint64_t frame) { return instruction(frame); }
 };
 
+// 3.11, where the same frame at the same instruction may have been called by Python code or by C code.
+class EntryFrames : public FramesAt<48, 56> {
+ public:
+  explicit EntryFrames(const HeapLayout& layout) : FramesAt(layout), entry_(layout.frame.entry) {}
+  bool is_entry(std::uint64_t frame) const { return read_at<std::uint8_t>(frame + entry_) != 0; }
+  std::uint64_t key(std::uint64_t frame) const {
+    return instruction(frame) | static_cast<std::uint64_t>(is_entry(frame)) << 63;
+  }
+
+ private:
+  std::uint64_t entry_;
+};
+
 inline FrameForm frame_form_of(const HeapLayout& layout) {
   if (layout.since == 0) return FrameForm::kUnknown;  // it comes later, when the interpreter is there
   if (layout.frame.size == 0) return FrameForm::kObjects;

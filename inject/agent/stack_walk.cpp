@@ -14,6 +14,14 @@ class Walk {
     return renew();
   }
 
+  Chain refresh(std::uint64_t top) {
+    if (!match(top) || kept_ + added_ > most_) return deep_chain(top);
+    std::uint32_t i = kept_;
+    while (added_ > 0) put(i++, self_.fresh[--added_]);
+    self_.frame_count = i;
+    return {.count = i, .same = changed_ < kept_ ? changed_ : kept_};
+  }
+
   std::uint32_t from_nothing(std::uint64_t top) {
     std::uint32_t count = 0;
     for (std::uint64_t frame = top; frame != 0; frame = frames_.previous(frame)) {
@@ -93,26 +101,47 @@ class Walk {
     while (added_ > 0) {
       const std::uint64_t frame = self_.fresh[--added_];
       node = node_below(self_, frames_, node, frame);
-      self_.frame[i] = frame;
-      self_.key[i] = frames_.key(frame);
+      put(i, frame);
       self_.node[i] = node;
-      self_.position[position_of(frame)] = static_cast<std::uint16_t>(i);
       ++i;
     }
     if (node != 0) self_.frame_count = i;
     return node;
   }
 
+  void put(std::uint32_t i, std::uint64_t frame) {
+    self_.frame[i] = frame;
+    self_.key[i] = frames_.key(frame);
+    self_.position[position_of(frame)] = static_cast<std::uint16_t>(i);
+  }
+
   // A stack with more frames than are kept: the outer ones are left away by half of `most_` at a time, so that a
   // growing stack does not make new paths of all its frames with each one.
   [[gnu::noinline, gnu::cold]] std::uint32_t deep(std::uint64_t top) {
+    bool cut = false;
+    std::uint64_t keep = innermost(top, &cut);
+    std::uint32_t node = self_.record->node;
+    if (cut) node = node_of(self_, node, kNodeCut, 0);
+    while (keep > 0 && node != 0) node = node_below(self_, frames_, node, self_.fresh[--keep]);
+    return node;
+  }
+
+  [[gnu::noinline, gnu::cold]] Chain deep_chain(std::uint64_t top) {
+    Chain chain;
+    std::uint64_t keep = innermost(top, &chain.cut);
+    while (keep > 0) put(chain.count++, self_.fresh[--keep]);
+    return chain;
+  }
+
+  // Fills `fresh` with as many frames as are kept of a deep stack, the innermost first. 0: it has no end.
+  std::uint64_t innermost(std::uint64_t top, bool* cut) {
     constexpr std::uint64_t kBroken = 1u << 20;
     self_.frame_count = 0;
     std::uint64_t total = 0;
     for (std::uint64_t frame = top; frame != 0; frame = frames_.previous(frame)) {
       if (++total == kBroken) {
         add_relaxed(&tables.header->lost.broken_stack, std::uint64_t{1});
-        return self_.record->node;
+        return 0;
       }
     }
     const std::uint64_t step = most_ > 1 ? most_ / 2 : 1;
@@ -120,10 +149,8 @@ class Walk {
     if (total > most_) keep = total - (total - most_ + step - 1) / step * step;
     std::uint64_t frame = top;
     for (std::uint64_t i = 0; i < keep; ++i, frame = frames_.previous(frame)) self_.fresh[i] = frame;
-    std::uint32_t node = self_.record->node;
-    if (keep < total) node = node_of(self_, node, kNodeCut, 0);
-    while (keep > 0 && node != 0) node = node_below(self_, frames_, node, self_.fresh[--keep]);
-    return node;
+    *cut = keep < total;
+    return keep;
   }
 
   ThreadCache& self_;
@@ -146,6 +173,15 @@ std::uint32_t stack_from_nothing(ThreadCache& self, std::uint64_t top) {
   return Walk<Frames>(self).from_nothing(top);
 }
 
+template <class Frames>
+Chain new_chain(ThreadCache& self, std::uint64_t top) {
+  return Walk<Frames>(self).refresh(top);
+}
+
+template Chain new_chain<FramesAt<8, 56>>(ThreadCache&, std::uint64_t);
+template Chain new_chain<EntryFrames>(ThreadCache&, std::uint64_t);
+template Chain new_chain<FramesAnywhere>(ThreadCache&, std::uint64_t);
+template Chain new_chain<ObjectFrames>(ThreadCache&, std::uint64_t);
 template std::uint32_t new_stack<FramesAt<8, 56>>(ThreadCache&, std::uint64_t);
 template std::uint32_t new_stack<FramesAt<48, 56>>(ThreadCache&, std::uint64_t);
 template std::uint32_t new_stack<FramesAnywhere>(ThreadCache&, std::uint64_t);

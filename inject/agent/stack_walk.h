@@ -16,6 +16,9 @@ inline std::uint32_t most_frames() {
   return depth < kMostFrames ? depth : kMostFrames;
 }
 
+// The path of native and Python frames of the calling thread: merged_stack.cpp.
+[[gnu::noinline]] std::uint32_t merged_stack_node(ThreadCache& self);
+
 // The same frame, but the compiler does not know. Compared frames are read by this: the processor then goes ahead by
 // the addresses remembered, and the chain, each link of which waits for the one before it, is only compared with them.
 // No frame is read that the chain has not come to.
@@ -81,8 +84,40 @@ template <class Frames>
   return node;
 }
 
+// The Python frames of a stack as the cache has them, without their nodes.
+struct Chain {
+  std::uint32_t count = 0;
+  std::uint32_t same = 0;  // how many of them, from the outermost on, are as they were
+  bool cut = false;        // there are more, further out
+};
+template <class Frames>
+Chain new_chain(ThreadCache& self, std::uint64_t top);
+
+// As known_stack.
+template <class Frames>
+[[gnu::always_inline]] inline Chain refresh_chain(ThreadCache& self, const Frames& frames, std::uint64_t top) {
+  const std::uint32_t at = self.frame_count - 1;
+  if (at >= kMostFrames || self.frame[at] != top) return new_chain<Frames>(self, top);
+  std::uint64_t next = frames.previous(top);
+  const std::uint64_t* frame = self.frame + at;
+  const std::uint64_t* key = self.key + at;
+#pragma GCC unroll 8
+  while (frame != self.frame) {
+    const std::uint64_t remembered = *--frame;
+    const std::uint64_t here = unrelated(remembered);
+    if (remembered != next || frames.key(here) != *--key) return new_chain<Frames>(self, top);
+    next = frames.previous(here);
+  }
+  if (next != 0) return new_chain<Frames>(self, top);
+  const std::uint64_t top_key = frames.key(top);
+  const bool same = self.key[at] == top_key;
+  self.key[at] = top_key;
+  return {.count = at + 1, .same = same ? at + 1 : at};
+}
+
 // The thread's own node when it runs no Python code. 0: no room for it, and the block is not to be recorded.
 [[gnu::always_inline]] inline std::uint32_t stack_node(ThreadCache& self) {
+  if (tables.native) return merged_stack_node(self);
   const std::uint64_t top = innermost_frame();
   if (top == 0 || control().depth == 0) return self.record->node;
   switch (tables.frame_form) {

@@ -41,6 +41,12 @@ bool open_tables() {
   tables.leaves = section<std::uint64_t>(at.leaves);
   tables.leaf_capacity = at.leaves.capacity;
   tables.period = config.period;
+  tables.rules = section<AgentRule>(at.rules);
+  tables.rule_capacity = at.rules.capacity;
+  tables.ranges = section<AgentRuleRange>(at.rule_ranges);
+  tables.range_capacity = at.rule_ranges.capacity;
+  tables.native_scratch = config.shared + at.native_scratch.offset;
+  tables.native = config.native != 0 && at.native_scratch.capacity >= at.threads.capacity * kAgentNativeScratch;
   tables.frame_form = frame_form_of(config.layout);
   tables.exact = config.period <= 1;
   store_release(&tables.thread_hash, section<std::uint64_t>(at.thread_hash));
@@ -54,6 +60,7 @@ ThreadCache* prepare(std::uint64_t number, std::uint32_t tid) {
   cache->random = mixed(__builtin_ia32_rdtsc() ^ static_cast<std::uint64_t>(tid) << 32) | 1;
   cache->countdown = draw(cache->random, tables.period);
   record.tid = tid;
+  record.control_block = control_block();
   record.node = node_of(0, kNodeThread, number);
   store_release(&record.state, 1u);
   return record.node == 0 ? nullptr : cache;

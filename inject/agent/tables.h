@@ -33,8 +33,14 @@ struct Tables {
   std::uint64_t* leaves;
   std::uint64_t leaf_capacity;
   std::uint64_t period;
+  AgentRule* rules;
+  std::uint64_t rule_capacity;
+  AgentRuleRange* ranges;
+  std::uint64_t range_capacity;
+  std::uint64_t native_scratch;
   FrameForm frame_form;
-  bool exact;  // every block is recorded
+  bool native;  // native frames are recorded
+  bool exact;   // every block is recorded
 };
 extern constinit Tables tables;  // NOLINT(bugprone-dynamic-static-initializers)
 
@@ -81,6 +87,13 @@ inline std::uint32_t thread_id() {
   std::uint64_t result = 0;
   asm volatile("syscall" : "=a"(result) : "0"(kGettid) : "rcx", "r11", "memory");
   return static_cast<std::uint32_t>(result);
+}
+
+// Of the calling thread, by the convention that its first word is its own address; 0: not known.
+inline std::uint64_t control_block() {
+  std::uint64_t self = 0;
+  if (config.tid_offset != 0) asm("movq %%fs:0, %0" : "=r"(self));
+  return self;
 }
 
 // The slow half of this_thread(): opens the tables, makes a record. Null: nothing can be recorded.

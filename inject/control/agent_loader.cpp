@@ -68,6 +68,7 @@ class Loader {
                   "a snapshot works all the same: memsnap snapshot --method stop");
     }
     loaded_.tid_offset = verified_tid_offset(target_, stopped, memory_);
+    for (const HeldThread& held : stopped.held()) loaded_.control_blocks.push_back(held.registers.fs_base);
     loaded_.mapped = map_agent(*thread, target_.pid(), plan_.image, plan_.sizes, plan_.header, setup_.step);
     try {
       fill();
@@ -209,7 +210,7 @@ LoadPlan plan_load(const ProcessId& target, const TrackingSetup& setup, const Wr
   require_room_for_tables(pid, setup);
   const std::span<const std::byte> file = setup.image.empty() ? agent_blob() : setup.image;
   AgentImage image = AgentImage::parse(file);
-  TableSizes sizes = fitting_tables(pid, image.size() + kPageSize);
+  TableSizes sizes = fitting_tables(pid, image.size() + kPageSize, setup.config.native != 0);
   MemoryMap map = MemoryMap::of(pid);
   const auto gadgets = find_gadgets(map, memory);
   if (!gadgets) {

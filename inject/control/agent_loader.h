@@ -42,6 +42,7 @@ struct LoadedAgent {
   MappedAgent mapped;
   std::uint32_t tid_offset = 0;
   std::uint32_t allocators = 0;
+  std::vector<std::uint64_t> control_blocks;  // of the threads there were
   std::chrono::nanoseconds pause{};
 };
 // One stop: the agent is mapped, filled, hooked and switched on. Throws Error with everything taken back.

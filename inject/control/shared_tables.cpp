@@ -44,7 +44,7 @@ std::uint64_t address_space_limit(pid_t pid) {
 
 }  // namespace
 
-TableSizes table_sizes(unsigned step, std::uint64_t resident) {
+TableSizes table_sizes(unsigned step, std::uint64_t resident, bool native) {
   TableSizes tables;
   tables.size = whole_pages(sizeof(AgentHeader));
   const auto place = [&](AgentSection& section, std::uint64_t capacity, std::uint64_t item) {
@@ -69,18 +69,23 @@ TableSizes table_sizes(unsigned step, std::uint64_t resident) {
   place(sections.code_hash, codes * 2, sizeof(std::uint32_t));
   place(sections.texts, (512 * kMiB) >> shift, 1);
   place(sections.roots, kRootCount, sizeof(std::uint32_t));
+  constexpr std::uint64_t kRules = 16 * kMiB;  // of the largest library there is, and a hundred others
+  constexpr std::uint64_t kRuleRanges = 4 * kKiB;
+  place(sections.rules, native ? kRules >> shift : 0, sizeof(AgentRule));
+  place(sections.rule_ranges, native ? kRuleRanges : 0, sizeof(AgentRuleRange));
+  place(sections.native_scratch, native ? threads * kAgentNativeScratch : 0, 1);
   place(sections.leaves, leaves, kLeafWords * sizeof(std::uint64_t));
   return tables;
 }
 
-TableSizes fitting_tables(pid_t pid, std::uint64_t image_size) {
+TableSizes fitting_tables(pid_t pid, std::uint64_t image_size, bool native) {
   const std::uint64_t resident = status_number(pid, "VmRSS", 10, 0) * kKiB;
   const std::uint64_t limit = address_space_limit(pid);
   const std::uint64_t used = status_number(pid, "VmSize", 10, 0) * kKiB;
   const std::uint64_t room = limit - std::min(limit, used);
   TableSizes tables;
   for (unsigned step = 0; step < kTableSteps; ++step) {
-    tables = table_sizes(step, resident);
+    tables = table_sizes(step, resident, native);
     if (limit == kNoLimit || tables.size + image_size + kRoomLeft <= room) return tables;
   }
   throw Error(

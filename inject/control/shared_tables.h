@@ -17,13 +17,14 @@ struct TableSizes {
   AgentHeader::Sections sections{};
   std::uint64_t size = 0;  // of all, header included
 };
-// Tables in steps: 0 is the largest; each takes about a quarter of the one before.
+// Tables in steps: 0 is the largest; each takes about a quarter of the one before. `native`: with what native frames
+// need.
 inline constexpr unsigned kTableSteps = 4;
-TableSizes table_sizes(unsigned step, std::uint64_t resident);
+TableSizes table_sizes(unsigned step, std::uint64_t resident, bool native = false);
 
 // The largest that fit below a limit of the target's address space (RLIMIT_AS). Throws Error kGaveUp, with the numbers,
 // when none do.
-TableSizes fitting_tables(pid_t pid, std::uint64_t image_size);
+TableSizes fitting_tables(pid_t pid, std::uint64_t image_size, bool native = false);
 
 // The tables as memsnap holds them: the descriptor, and a view of the first part, the header and the journal.
 class SharedTables {

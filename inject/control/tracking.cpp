@@ -15,6 +15,7 @@
 #include "inject/control/agent_loader.h"
 #include "inject/control/left_tracking.h"
 #include "inject/control/loaded_library.h"
+#include "inject/control/native_tables.h"
 #include "inject/control/patches.h"
 
 namespace memsnap {
@@ -46,10 +47,13 @@ struct Tracking::State {
   steady_clock::time_point loading{};  // a library was seen to come, and may not be ready yet
   bool off = false;
   bool ended = false;
+  std::unique_ptr<NativeTables> native{};  // null: no native frames are asked for
 
   std::size_t hook_newcomers() {
     const pid_t pid = target.pid();
     const AgentPlace& place = facts.place;
+    // Before what they allocate is seen.
+    if (native) native->update(loaded_images(pid, MemoryMap::of(pid), memory));
     const GotPlan got = plan_got(
         pid, MemoryMap::of(pid), memory,
         {.functions = hooks_of(image, setup.mappings), .ours_begin = place.image_begin, .ours_end = place.image_end});
@@ -86,6 +90,11 @@ std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const Trackin
   WritableMemory memory(target.pid());
   LoadPlan plan = plan_load(target, setup, memory);
   std::vector<MemoryLimit> limits = memory_limits(target.pid());  // once it is loaded nothing may fail any more
+  std::unique_ptr<NativeTables> native;
+  if (setup.config.native != 0) {
+    const auto images = loaded_images(target.pid(), plan.map, memory);
+    native = std::make_unique<NativeTables>(images, memory, setup.python_hex);
+  }
   if (setup.step) setup.step("planned");
   std::optional<TracerThread> own;
   TracerThread& tracer = setup.holder != nullptr ? *setup.holder : own.emplace();
@@ -111,6 +120,13 @@ std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const Trackin
   facts.allocators = loaded.allocators;
   facts.tid_offset = loaded.tid_offset;
   if (earlier) facts.earlier = earlier->left_behind;
+  if (native) {
+    state->native = std::move(native);
+    state->native->publish(target.pid(), {facts.place, loaded.control_blocks}, state->memory, *state->tables);
+    facts.without_rules = state->native->left_out();
+    log.info("native_rules", fmt::format("native stacks are followed by {} rules of {} libraries",
+                                         state->native->rows(), state->native->libraries()));
+  }
   facts.took = steady_clock::now() - began;
   return std::unique_ptr<Tracking>(new Tracking(std::move(state)));
 }
@@ -135,6 +151,7 @@ std::size_t Tracking::poll_new_libraries(bool always) {
   const std::uint64_t loads = std::atomic_ref(state.tables->header().dlopen_calls).load(std::memory_order_acquire);
   const std::uint64_t loaded = libraries_loaded(state.loader, state.memory);
   const auto now = steady_clock::now();
+  if (state.native) state.native->find_stacks(state.target.pid());
   if (std::exchange(state.seen_loads, loads) != loads || std::exchange(state.libraries_loaded, loaded) != loaded)
     state.loading = now;
   if ((now - state.loading > kLoading && !always) || !state.target.alive() ||

@@ -45,11 +45,12 @@ struct TrackingFacts {
   AgentPlace place;
   std::size_t patches = 0;
   std::size_t libraries = 0;
-  std::size_t foreign = 0;           // words of libraries that somebody else has taken over: left alone
-  std::string allocator;             // the library that malloc is from
-  std::uint32_t allocators = 0;      // bits 1 << Allocator
-  std::uint32_t tid_offset = 0;      // 0: could not be verified
-  std::vector<std::string> earlier;  // what an earlier memsnap had left and that is still there
+  std::size_t foreign = 0;                 // words of libraries that somebody else has taken over: left alone
+  std::string allocator;                   // the library that malloc is from
+  std::uint32_t allocators = 0;            // bits 1 << Allocator
+  std::uint32_t tid_offset = 0;            // 0: could not be verified
+  std::vector<std::string> without_rules;  // libraries for whose native frames there was no room
+  std::vector<std::string> earlier;        // what an earlier memsnap had left and that is still there
 };
 
 // The agent in a running process, from loading it to taking it out. The destructor takes it out too, quietly.

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "inject/protocol/heap_layout.h"
+#include "inject/protocol/native_abi.h"
 
 // What memsnap and the tracking agent inside a target tell each other: fixed-width words only.
 //
@@ -80,6 +81,7 @@ struct AgentThread {
   std::uint32_t state;                       // 0: free, 1: in use
   std::uint32_t node;                        // its node in the trie
   std::uint32_t inside;                      // greater than 0 while a hook runs
+  std::uint64_t control_block;               // where it is; 0: not known
   std::uint64_t allocations, frees, bytes;   // all that passed, sampled or not; bytes asked for. A reallocation is both
   std::uint64_t by_size[kAgentSizeClasses];  // NOLINT(modernize-avoid-c-arrays): plain words
   std::uint64_t by_allocator[static_cast<std::uint32_t>(Allocator::kCount)];        // NOLINT(modernize-avoid-c-arrays)
@@ -124,6 +126,7 @@ struct AgentLost {
   std::uint64_t odd_address;   // beyond 2^47, or two blocks in the same 16 bytes
   std::uint64_t broken_stack;  // a chain of frames that could not be followed; recorded without a stack
   std::uint64_t mismatches;    // of a build that checks itself
+  std::uint64_t native_cut;    // native stacks that could not be followed to their end; recorded as far as they could
 };
 
 // At the beginning of the shared memory. Everything up to `sections` is written by memsnap before the agent runs.
@@ -154,6 +157,10 @@ struct AgentHeader {  // NOLINT(clang-analyzer-optin.performance.Padding): count
     AgentSection roots;        // u32
     AgentSection leaves;       // kLeafWords u64 each; leaf 0 is not used
     AgentSection patches;      // AgentPatch, memsnap's own
+    // Without room where no native frames are asked for.
+    AgentSection rules;           // AgentRule
+    AgentSection rule_ranges;     // AgentRuleRange
+    AgentSection native_scratch;  // bytes: kAgentNativeScratch for each thread record, the agent's own
   } sections;
   std::uint64_t patch_count;
   // The memsnap that holds this: its pid in its own pid namespace, when it began (0: not known), and the namespace's
@@ -161,6 +168,7 @@ struct AgentHeader {  // NOLINT(clang-analyzer-optin.performance.Padding): count
   std::uint64_t keeper_pid;
   std::uint64_t keeper_start_time;
   std::uint64_t keeper_namespace;
+  AgentNative native;
   // Written by the agent, each on a cache line of its own.
   alignas(64) std::uint32_t thread_count;
   alignas(64) std::uint32_t node_count;  // the highest number given out

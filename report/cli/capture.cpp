@@ -113,7 +113,8 @@ void add_capture_options(po::options_description& options, bool by_size) {
       "$MEMSNAP_DIR, else ~/.local/state/memsnap");
   add("force,f", po::bool_switch(), "replace the file when it exists");
   add_look_options(options);
-  add("native", po::bool_switch(), "keep the stacks of C code too, for memsnap threads --native");
+  add("native", po::bool_switch(),
+      "keep the frames of C code too: in the stacks of threads, and of allocations where they are tracked");
   add("require-complete", po::bool_switch(), "a partial or inconsistent snapshot is not kept: code 7");
   add("min-free", po::value<SizeOrPercent>()->value_name("SIZE|PCT"),
       "leave so much space free on the disk; default 1 GiB or 5 %, whichever is less");

@@ -41,6 +41,16 @@ void read_allocators(const std::string& text, TrackingRequest& request) {
 
 }  // namespace
 
+void add_sampling_options(po::options_description& options, const char* usual) {
+  auto add = options.add_options();
+  const std::string sample =
+      fmt::format("record one allocation in so many bytes on average; default {}, 1: every one", usual);
+  add("sample", po::value<ByteCount>()->value_name("BYTES"), sample.c_str());
+  add("allocators", po::value<std::string>()->value_name("malloc,python,mmap"),
+      "which are tracked; default malloc,mmap; python is every small object");
+  add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 1000");
+}
+
 void add_tracking_options(po::options_description& options) {
   auto add = options.add_options();
   add("for", po::value<Duration>()->value_name("DUR"), "how long to track allocations; default 10s, 0: not at all");
@@ -54,7 +64,7 @@ void add_tracking_options(po::options_description& options) {
   add("max-overhead", po::value<Percent>()->value_name("PCT"),
       "end tracking when it costs the process more than PCT of its own processor time for some seconds");
   add("max-file", po::value<ByteCount>()->value_name("SIZE"), "end tracking before the capture is larger than SIZE");
-  add_recording_options(options);
+  add_sampling_options(options);
 }
 
 bool in_background(const Invocation& invocation) { return option_flag(invocation.options, "background"); }
@@ -92,14 +102,9 @@ SessionPlan session_plan(const Invocation& invocation) {
   return plan;
 }
 
-void add_recording_options(po::options_description& options, const char* usual) {
-  auto add = options.add_options();
-  const std::string sample =
-      fmt::format("record one allocation in so many bytes on average; default {}, 1: every one", usual);
-  add("sample", po::value<ByteCount>()->value_name("BYTES"), sample.c_str());
-  add("allocators", po::value<std::string>()->value_name("malloc,python,mmap"),
-      "which are tracked; default malloc,mmap; python is every small object");
-  add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 1000");
+void add_recording_options(po::options_description& options) {
+  add_sampling_options(options);
+  options.add_options()("native", po::bool_switch(), "with the frames of C code between those of Python");
 }
 
 void read_recording_options(const po::variables_map& options, TrackingRequest& request) {
@@ -110,6 +115,7 @@ void read_recording_options(const po::variables_map& options, TrackingRequest& r
   if (request.depth == 0 || request.depth > kMostDepth)
     throw Error(ExitCode::kUsage, fmt::format("--depth is 1 to {}", kMostDepth), "");
   if (const auto allocators = option_value<std::string>(options, "allocators")) read_allocators(*allocators, request);
+  request.native = option_flag(options, "native");
 }
 
 std::optional<TrackingRequest> tracking_request(const Invocation& invocation) {

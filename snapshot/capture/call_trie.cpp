@@ -46,7 +46,9 @@ FrameIndex CallTrie::add_frame(const ProfileFrame& frame) {
 }
 
 FrameIndex CallTrie::native_frame(std::uint64_t address) {
+  profile_.native = true;
   NativeName name = native_names_ ? native_names_(address) : NativeName{};
+  if (name.hidden) return kNoFrame;
   if (name.function.empty()) name.function = fmt::format("{:#x}", address);
   ProfileFrame frame;
   frame.kind = ProfileFrameKind::kNative;

@@ -17,6 +17,7 @@ struct NativeName {
   std::string function;
   std::string file;
   std::uint32_t line = 0;
+  bool hidden = false;  // the interpreter's own machinery, which the Python frames stand for, or an allocator's
 };
 // What lies at a return address of the target; no function: nothing is known.
 using NativeNames = std::function<NativeName(std::uint64_t return_address)>;

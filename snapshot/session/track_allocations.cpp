@@ -19,6 +19,7 @@
 #include "attach/memory_map.h"
 #include "attach/process_id.h"
 #include "inject/control/tracking.h"
+#include "snapshot/capture/native_frames.h"
 #include "snapshot/cpython/allocator_structs.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/stack_config.h"
@@ -53,7 +54,9 @@ class Recording {
     result_.load_ms = in_ms(tracking_->facts().pause);
     FileDescriptor tables_file(::fcntl(tracking_->descriptor(), F_DUPFD_CLOEXEC, 0));
     const TableReader tables(std::move(tables_file));
-    SliceRecorder recorder(tables);
+    NativeFrames native_frames(request_.pid);
+    SliceRecorder recorder(tables, request_.native ? native_frames.names() : NativeNames{});
+    tell_left_out();
     try {
       if (request_.on_start) request_.on_start({.target = target_, .place = tracking_->facts().place});
       record(tables, recorder);
@@ -82,6 +85,7 @@ class Recording {
     setup.period = request_.period;
     setup.depth = request_.depth;
     setup.mappings = request_.mappings;
+    setup.config.native = request_.native ? 1 : 0;
     setup.limits = request_.limits;
     setup.lease = request_.lease;
     const MemoryMap map = MemoryMap::of(request_.pid);
@@ -116,6 +120,13 @@ class Recording {
       warn("no_python_domain",
            "Python's small blocks are not tracked: its allocators are not pymalloc's own (PYTHONMALLOC, tracemalloc)");
     }
+  }
+
+  void tell_left_out() {
+    std::string names;
+    for (const std::string& path : tracking_->facts().without_rules) names += (names.empty() ? "" : ", ") + path;
+    if (!names.empty())
+      warn("native_left_out", ("native stacks end in these, whose tables are too large: " + names).c_str());
   }
 
   void record(const TableReader& tables, SliceRecorder& recorder) {

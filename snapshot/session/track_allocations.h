@@ -30,6 +30,7 @@ struct TrackingRequest {
   std::uint32_t depth = 1000;                 // most Python frames of a stack
   bool python_objects = false;                // CPython's small blocks too
   bool mappings = true;
+  bool native = false;  // native frames too
   StopLimits limits;
   std::chrono::milliseconds lease{10000};  // the agent records for so long when memsnap is gone
   std::function<bool()> cancelled;         // asked several times a second; empty: never

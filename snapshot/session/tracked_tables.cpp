@@ -14,6 +14,7 @@
 #include "attach/base/error.h"
 #include "attach/base/file_descriptor.h"
 #include "snapshot/capture/allocation_sites.h"
+#include "snapshot/capture/native_frames.h"
 #include "snapshot/threads/tasks.h"
 
 namespace memsnap {
@@ -113,7 +114,8 @@ SnapshotResult take_any_snapshot(const SnapshotRequest& request, Log& log) {
     if (!why.empty()) result.snapshot.header.warnings.push_back("no allocations: " + why);
     return result;
   }
-  SliceRecorder recorder(tracked->tables);
+  NativeFrames native_frames(request.pid);
+  SliceRecorder recorder(tracked->tables, native_frames.names());
   return take_tracked_snapshot(request, tracked->tables, recorder, log);
 }
 

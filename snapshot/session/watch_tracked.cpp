@@ -6,6 +6,7 @@
 
 #include "attach/base/error.h"
 #include "attach/process_id.h"
+#include "snapshot/capture/native_frames.h"
 #include "snapshot/threads/tasks.h"
 
 namespace memsnap {
@@ -41,7 +42,8 @@ void add_reading(pid_t pid, const TableReader& tables, SliceRecorder& recorder) 
 
 void watch_tracked(pid_t pid, const TrackedProcess& tracked, const TrackingRequest& request) {
   const ProcessId target = ProcessId::open(pid);
-  SliceRecorder recorder(tracked.tables);
+  NativeFrames native_frames(pid);
+  SliceRecorder recorder(tracked.tables, native_frames.names());
   add_reading(pid, tracked.tables, recorder);  // what there was before is of no slice that is shown
   const auto began = steady_clock::now();
   auto next = began + request.slice;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What tracking costs the target: CPU time of workloads with the agent at work, divided by that of the same without it.
 
-usage: tracking_bench.py [--runs N] [--modes malloc,objects,sampled,memray] [--workloads a,b] [--seconds X] PYTHON [ARGUMENT...]
+usage: tracking_bench.py [--runs N] [--modes malloc,objects,sampled,native,memray,memray native] [--workloads a,b] [--seconds X] PYTHON [ARGUMENT...]
 
 Plain and tracked runs alternate; each number is a quotient of medians. Needs build/release (MEMSNAP_BUILD: another build).
 memray is run by the interpreter's own memray module, where there is one.
@@ -129,6 +129,8 @@ MODES = {
     "malloc": {"period": 1, "domains": False},
     "objects": {"period": 1, "domains": True},
     "sampled": {"period": 512 << 10, "domains": False},
+    "native": {"period": 1, "domains": False, "native": True},
+    "sampled native": {"period": 512 << 10, "domains": False, "native": True},
     "sampled objects": {"period": 512 << 10, "domains": True},
 }
 
@@ -142,7 +144,7 @@ def run(name, mode, loops):
         prepare, record, finish = "import json; start()", "agent.in_process_record(1)", "agent.in_process_record(0)"
         options = MODES[mode]
     elif mode.startswith("memray"):
-        prepare = "import json, memray, os; tracker = memray.Tracker('/tmp/memray-%d' % os.getpid(), trace_python_allocators=" + str("objects" in mode) + ")"
+        prepare = "import json, memray, os; tracker = memray.Tracker('/tmp/memray-%d' % os.getpid(), trace_python_allocators=" + str("objects" in mode) + ", native_traces=" + str("native" in mode) + ")"
         record, finish = "tracker.__enter__()", "tracker.__exit__(None, None, None); os.unlink('/tmp/memray-%d' % os.getpid())"
         if harness.PYTHON[0] == "chroot":  # memray reads /proc, which the tree does not have
             options["prefix"] = ["unshare", "-m", "sh", "-c", 'mount --bind /proc "$2/proc" && exec "$@"', "sh"]
@@ -158,7 +160,7 @@ def run(name, mode, loops):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--modes", default="malloc,objects,sampled")
+    parser.add_argument("--modes", default="malloc,objects,sampled,native")
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
     parser.add_argument("--seconds", type=float, default=0.3, help="CPU time of one plain run")
     parser.add_argument("python", nargs=argparse.REMAINDER)

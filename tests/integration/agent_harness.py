@@ -22,7 +22,7 @@ agent = ctypes.CDLL(FOLDER + "/agent_in_process.so")
 agent.in_process_counted.restype = agent.in_process_held.restype = ctypes.c_uint64
 def start():
     agent.in_process_start((FOLDER + "/" + SETTINGS["image"]).encode(), ctypes.c_uint32(sys.hexversion), ctypes.c_uint64(SETTINGS["period"]),
-                           int(SETTINGS["domains"]), ctypes.c_uint32(SETTINGS["depth"]), ctypes.c_uint64(SETTINGS["records"]))
+                           int(SETTINGS["domains"]), ctypes.c_uint32(SETTINGS["depth"]), ctypes.c_uint64(SETTINGS["records"]), int(SETTINGS["native"]))
 names = {{"__name__": "program", "agent": agent, "FOLDER": FOLDER}}
 exec(compile({source!r}, "program.py", "exec"), names)
 program = names["program"]
@@ -77,10 +77,10 @@ def folder_in_reach():
 
 
 def run(source, body=RECORD, period=1, domains=False, depth=1024, records=256, check=False, warm=True, count=False, timeout=harness.PATIENCE,
-        environment=None, prefix=()):
+        environment=None, prefix=(), native=False):
     """{dump of the agent..., "counted": what the preloaded library counted, "printed": lines of the program}."""
     with folder_in_reach() as (folder, inside):
-        settings = {"period": period, "domains": domains, "depth": depth, "records": records, "warm": warm,
+        settings = {"period": period, "domains": domains, "depth": depth, "records": records, "warm": warm, "native": native,
                     "image": "memsnap_agent_check.so" if check else "memsnap_agent.so"}
         text = DRIVER.format(folder=inside, settings=settings, source=textwrap.dedent(source), body=body)
         env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1", **(environment or {}))

@@ -6,8 +6,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <pthread.h>
+#include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -16,9 +19,40 @@
 #include <string>
 #include <vector>
 
+#include "inject/control/unwind_rules.h"
 #include "inject/protocol/agent_abi.h"
 #include "snapshot/cpython/line_table.h"
 #include "snapshot/cpython/py_layout.h"
+
+extern "C" [[gnu::visibility("hidden")]] void wild_base(std::size_t size, std::uint64_t base, void* (*hook)(std::size_t));
+extern "C" [[gnu::visibility("hidden")]] void wild_indirect(std::size_t size, std::uint64_t base, void* (*hook)(std::size_t));
+asm(R"(
+  .text
+wild_base:
+  .cfi_startproc
+  pushq %rbp
+  .cfi_def_cfa_offset 16
+  .cfi_offset 6, -16
+  movq %rsi, %rbp
+  .cfi_def_cfa_register 6
+  call *%rdx
+  popq %rbp
+  .cfi_def_cfa 7, 8
+  ret
+  .cfi_endproc
+wild_indirect:
+  .cfi_startproc
+  pushq %rbp
+  .cfi_def_cfa_offset 16
+  movq %rsi, %rbp
+  .cfi_escape 0x10, 6, 2, 0x76, 0
+  .cfi_escape 0x0f, 3, 0x76, 0x78, 0x06
+  call *%rdx
+  popq %rbp
+  .cfi_def_cfa 7, 8
+  ret
+  .cfi_endproc
+)");
 
 namespace {
 
@@ -36,6 +70,7 @@ struct Settings {
   std::uint32_t depth = 1024;
   std::uint32_t hex = 0;
   bool python_domains = false;
+  bool native = false;
   std::uint64_t thread_records = 256;
 };
 
@@ -50,6 +85,7 @@ AgentControl* control = nullptr;
 Settings settings;
 int table_file = -1;
 std::uint64_t counted[3];
+void* (*hook)(std::size_t) = nullptr;
 
 std::uint64_t address_of(const char* name) { return reinterpret_cast<std::uint64_t>(dlsym(RTLD_DEFAULT, name)); }
 
@@ -87,6 +123,9 @@ void map_tables() {
   place(sections.code_hash, 1u << 17, 4);
   place(sections.texts, 256u << 20, 1);
   place(sections.roots, memsnap::kRootCount, 4);
+  place(sections.rules, settings.native ? 4u << 20 : 0, sizeof(memsnap::AgentRule));
+  place(sections.rule_ranges, settings.native ? 1024 : 0, sizeof(memsnap::AgentRuleRange));
+  place(sections.native_scratch, settings.native ? settings.thread_records * memsnap::kAgentNativeScratch : 0, 1);
   place(sections.leaves, 16384, memsnap::kLeafWords * 8);
   place(sections.patches, 4096, sizeof(memsnap::AgentPatch));
   // Not memsnap's name for them: a memsnap that cleans up after others would take it for a leftover.
@@ -162,6 +201,7 @@ void fill_config(AgentConfig& config) {
   asm("movl %%fs:(%1), %0" : "=r"(tid) : "r"(kTidOffset));
   config.tid_offset = tid == static_cast<std::uint32_t>(syscall(SYS_gettid)) ? kTidOffset : 0;
   config.period = settings.period;
+  config.native = settings.native ? 1 : 0;
   config.layout = memsnap::layout_for(settings.hex);
   config.finalizing = address_of("_PyRuntime") + config.layout.runtime.finalizing;
 }
@@ -205,6 +245,74 @@ struct Patcher {
       __atomic_store_n(slot, found->second, __ATOMIC_RELEASE);
       ++patched;
     }
+  }
+};
+
+// What memsnap would do from outside: the rules of everything that is loaded, the loops, and where stacks are.
+struct NativeMaker {
+  std::uint64_t rows = 0;
+  std::uint64_t loop = address_of("_PyEval_EvalFrameDefault");
+
+  void add(std::uint64_t begin, std::uint64_t end, const std::vector<memsnap::AgentRule>& rules) {
+    auto& native = header->native;
+    if (rows + rules.size() > header->sections.rules.capacity || native.ranges == header->sections.rule_ranges.capacity) abort();
+    std::memcpy(items<memsnap::AgentRule>(header->sections.rules) + rows, rules.data(), rules.size() * sizeof(rules[0]));
+    items<memsnap::AgentRuleRange>(header->sections.rule_ranges)[native.ranges] = {begin, end, rows, rules.size()};
+    rows += rules.size();
+    ++native.ranges;
+    ++native.version;
+  }
+
+  static int visit(dl_phdr_info* info, size_t /*size*/, void* data) {
+    auto* const self = static_cast<NativeMaker*>(data);
+    std::uint64_t lowest = ~0ull, highest = 0, table = 0;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+      const auto& program = info->dlpi_phdr[i];
+      if (program.p_type == PT_GNU_EH_FRAME) table = info->dlpi_addr + program.p_vaddr;
+      if (program.p_type != PT_LOAD) continue;
+      lowest = std::min<std::uint64_t>(lowest, info->dlpi_addr + (program.p_vaddr & ~0xfffull));
+      highest = std::max<std::uint64_t>(highest, info->dlpi_addr + program.p_vaddr + program.p_memsz);
+    }
+    if (table == 0) return 0;
+    if (const auto config_at = reinterpret_cast<std::uint64_t>(header->native.main_low); config_at >= lowest && config_at < highest) {
+      header->image_begin = lowest;
+      header->image_end = highest;
+    }
+    std::uint64_t end = 0;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+      const auto& program = info->dlpi_phdr[i];
+      const std::uint64_t begin = info->dlpi_addr + program.p_vaddr;
+      if (program.p_type == PT_LOAD && table >= begin && table < begin + program.p_filesz) end = begin + program.p_filesz;
+    }
+    const std::uint64_t frame = table + 4 + static_cast<std::uint64_t>(std::int64_t{*reinterpret_cast<const std::int32_t*>(table + 4)});
+    const auto compiled = memsnap::compile_unwind_rules(
+        {.bytes = {reinterpret_cast<const std::byte*>(frame), end - frame}, .address = frame, .begin = lowest, .end = highest});
+    self->add(lowest, highest, compiled.rows);
+    for (const auto& function : compiled.functions)
+      if (settings.hex < 0x030c0000 && self->loop >= function.begin && self->loop < function.end)
+        header->native.loops[header->native.loop_count++] = function;
+    return 0;
+  }
+
+  void run(void* image) {
+    header->native.main_low = reinterpret_cast<std::uint64_t>(dlsym(image, "memsnap_malloc"));  // to find the image by
+    dl_iterate_phdr(visit, this);
+    // Some of the trees that interpreters are run in have no /proc.
+    header->native.main_high = *reinterpret_cast<const std::uint64_t*>(address_of("__libc_stack_end"));
+    header->native.main_low = header->native.main_high - (7u << 20);
+    pthread_t thread{};
+    if (pthread_create(&thread, nullptr, find_stack, nullptr) == 0) pthread_join(thread, nullptr);
+  }
+
+  static void* find_stack(void* /*nothing*/) {
+    std::uint64_t self = 0;
+    asm("movq %%fs:0, %0" : "=r"(self));
+    for (std::uint32_t offset = 0x200; offset < 0xa00 && header->native.stack_offset == 0; offset += 8) {
+      memsnap::ThreadStackBlock block{};
+      std::memcpy(&block, reinterpret_cast<const void*>(self + offset), sizeof block);
+      if (block.guard != 0 && block.holds(reinterpret_cast<std::uint64_t>(&block), self)) header->native.stack_offset = offset;
+    }
+    return nullptr;
   }
 };
 
@@ -260,8 +368,14 @@ void print_stack(FILE* out, std::uint32_t node) {
   bool first = true;
   std::fprintf(out, "[");
   for (; node != 0; node = nodes[node].parent) {
-    if (nodes[node].code >= memsnap::kNodeSpecial && nodes[node].code != memsnap::kNodeCut) continue;
-    if (nodes[node].code == memsnap::kNodeCut) {
+    const bool is_native = nodes[node].code == memsnap::kNodeNativeFrame;
+    if (nodes[node].code >= memsnap::kNodeSpecial && nodes[node].code != memsnap::kNodeCut && !is_native) continue;
+    if (is_native) {
+      Dl_info found{};
+      dladdr(reinterpret_cast<void*>(nodes[node].instruction - 1), &found);
+      std::fprintf(out, "%s[\"native\", \"%s\", %lu]", first ? "" : ", ", found.dli_sname != nullptr ? found.dli_sname : "",
+                   nodes[node].instruction);
+    } else if (nodes[node].code == memsnap::kNodeCut) {
       std::fprintf(out, "%s[\"cut\", \"cut\", 0]", first ? "" : ", ");
     } else {
       const AgentCode& code = codes[nodes[node].code];
@@ -304,20 +418,23 @@ extern "C" {
 
 // Returns how many words were patched.
 std::uint64_t in_process_start(const char* image_path, std::uint32_t hex, std::uint64_t period, int python_domains,
-                               std::uint32_t depth, std::uint64_t thread_records) {
+                               std::uint32_t depth, std::uint64_t thread_records, int native) {
   settings = {.period = period,
               .depth = depth,
               .hex = hex,
               .python_domains = python_domains != 0,
+              .native = native != 0,
               .thread_records = thread_records};
   void* const image = dlopen(image_path, RTLD_NOW | RTLD_LOCAL);
   if (image == nullptr) {
     std::fprintf(stderr, "%s\n", dlerror());
     abort();
   }
+  hook = reinterpret_cast<void* (*)(std::size_t)>(dlsym(image, "memsnap_malloc"));
   map_tables();
   auto& config = *static_cast<AgentConfig*>(dlsym(image, "memsnap_agent_config"));
   fill_config(config);
+  if (settings.native) NativeMaker().run(image);
   Patcher patcher;
   for (const char* name : {"malloc", "free", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign",
                            "valloc", "pvalloc", "mmap", "mmap64", "munmap", "mremap", "dlopen", "dlmopen"})
@@ -346,6 +463,61 @@ void in_process_lease(std::uint64_t tsc) { control->lease_tsc = tsc; }
 
 int in_process_mode() { return static_cast<int>(control->mode); }
 
+// Throws an exception through `depth` C++ functions, each of which calls back while it is unwound, and once it is caught.
+void in_process_throw(int depth, void (*call)(int)) {
+  struct Caller {
+    int depth;
+    void (*call)(int);
+    ~Caller() { call(depth); }
+  };
+  struct Thrower {
+    static void down(int depth, void (*call)(int)) {
+      const Caller caller{depth, call};
+      if (depth == 0) throw depth;
+      down(depth - 1, call);
+    }
+  };
+  try {
+    Thrower::down(depth, call);
+  } catch (int) {
+    call(-1);
+  }
+}
+
+// A block of this size, asked for on a stack that is none of a thread's: there is nothing readable around it.
+void in_process_on_another_stack(std::size_t size) {
+  constexpr std::size_t kStack = 64u << 10;
+  static std::size_t wanted = 0;
+  static ucontext_t here, there;
+  wanted = size;
+  auto* const memory = static_cast<char*>(mmap(nullptr, kStack + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  if (mprotect(memory + 4096, kStack, PROT_READ | PROT_WRITE) != 0 || getcontext(&there) != 0) abort();
+  there.uc_stack = {.ss_sp = memory + 4096, .ss_flags = 0, .ss_size = kStack};
+  there.uc_link = &here;
+  makecontext(&there, [] { static_cast<char*>(hook(wanted))[0] = 1; }, 0);
+  swapcontext(&here, &there);
+  munmap(memory, kStack + 8192);
+}
+
+// The same on this stack, by functions whose frame pointer is not what their unwind tables say. Which: 0 to 10.
+void in_process_with_wild_base(std::size_t size, int which) {
+  const auto here = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0));
+  const std::uint64_t high = header->native.main_high;
+  const std::uint64_t bases[] = {0,        8,         ~7ull,    1ull << 63, here + 1, here - 64, reinterpret_cast<std::uint64_t>(base),
+                                 high - 8, high - 16, high + 8, ~15ull};
+  wild_base(size, bases[which], hook);
+  wild_indirect(size, bases[which], hook);
+}
+
+// As if memsnap did not know yet where stacks are, or came to know it.
+void in_process_stacks(int known) {
+  if (header == nullptr) return;
+  static std::uint64_t high = header->native.main_high;
+  static std::uint32_t offset = header->native.stack_offset;
+  header->native.main_high = known != 0 ? high : 0;
+  header->native.stack_offset = known != 0 ? offset : 0;
+}
+
 // Bytes of memory that the tables hold. To be asked before the dump, which reads all of them.
 std::uint64_t in_process_held() {
   struct stat status {};
@@ -361,8 +533,9 @@ void in_process_dump(const char* path) {
   const auto* const nodes = items<AgentNode>(header->sections.nodes);
   const auto* const counts = items<AgentCounts>(header->sections.counts);
   const auto& lost = header->lost;
-  std::fprintf(out, "{\"lost\": {\"no_room\": %lu, \"odd_address\": %lu, \"broken_stack\": %lu, \"mismatches\": %lu},\n",
-               lost.no_room, lost.odd_address, lost.broken_stack, lost.mismatches);
+  std::fprintf(out, "{\"lost\": {\"no_room\": %lu, \"odd_address\": %lu, \"broken_stack\": %lu, \"mismatches\": %lu},\n "
+               "\"native_cut\": %lu,\n",
+               lost.no_room, lost.odd_address, lost.broken_stack, lost.mismatches, lost.native_cut);
   std::fprintf(out, " \"nodes\": %u, \"codes\": %u, \"leaves\": %u, \"dlopen_calls\": %lu, \"threads\": [", header->node_count,
                header->code_count, header->leaf_count, header->dlopen_calls);
   for (std::uint32_t i = 0; i <= header->thread_count; ++i) {
