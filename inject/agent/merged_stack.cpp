@@ -172,6 +172,7 @@ std::uint32_t merged(ThreadCache& self, NativeCache& native, const NativeFrame& 
       return merged<EntryFrames>(self, native, same, top);
     case FrameForm::kObjects:
       return merged<ObjectFrames>(self, native, same, top);
+    case FrameForm::kUnknown:  // of a program caught before its interpreter was there: native frames are not asked for
     case FrameForm::kAnywhere:
       break;
   }
