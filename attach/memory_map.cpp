@@ -134,4 +134,22 @@ MemoryUse read_memory_use(pid_t pid) {
   return use;
 }
 
+std::uint64_t read_shared_anonymous(pid_t pid) {
+  std::istringstream text(read_file(pid, "smaps"));
+  std::uint64_t total = 0;
+  bool counts = false;
+  for (std::string line; std::getline(text, line);) {
+    // A mapping's own line begins with its address; the fields of it have names in front of a colon.
+    const bool is_field = line.find(':') < line.find(' ');
+    if (!is_field) {
+      std::string range, rights, offset, device, inode;
+      std::istringstream(line) >> range >> rights >> offset >> device >> inode;
+      counts = inode == "0" && rights.ends_with('p');
+    } else if (counts && line.starts_with("Shared_")) {
+      total += kilobytes(line, line.starts_with("Shared_Clean:") ? "Shared_Clean:" : "Shared_Dirty:");
+    }
+  }
+  return total;
+}
+
 }  // namespace memsnap

@@ -50,5 +50,8 @@ struct MemoryUse {
   std::uint64_t page_tables = 0;  // VmPTE
 };
 MemoryUse read_memory_use(pid_t pid);  // throws Error kNoSuchProcess, kNoPermission
+// Bytes of anonymous memory that other processes still share with it, copy-on-write: what a fork has not cost yet. From
+// /proc/PID/smaps; throws as above.
+std::uint64_t read_shared_anonymous(pid_t pid);
 
 }  // namespace memsnap

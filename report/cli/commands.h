@@ -24,6 +24,7 @@ Command growth_command();
 Command threads_command();
 Command info_command();
 Command prune_command();
+Command export_command();
 Command watch_command();
 Command memory_command();
 Command help_command();

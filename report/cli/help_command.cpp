@@ -50,7 +50,7 @@ std::vector<Command> all_commands() {
        {ps_command,     doctor_command,  memory_command, attach_command,  snapshot_command, watch_command,
         detach_command, live_command,    point_command,  log_command,     summary_command,  tree_command,
         table_command,  stats_command,   roots_command,  objects_command, inspect_command,  diff_command,
-        growth_command, threads_command, info_command,   prune_command,   help_command}) {
+        growth_command, threads_command, info_command,   export_command,  prune_command,    help_command}) {
     commands.push_back(make());
   }
   return commands;

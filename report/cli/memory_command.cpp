@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "attach/memory_map.h"
 #include "report/cli/capture.h"
@@ -11,6 +12,7 @@
 #include "report/cli/processes.h"
 #include "report/cli/run_targets.h"
 #include "report/cli/value_types.h"
+#include "report/group_memory_report.h"
 #include "report/memory_report.h"
 #include "snapshot/session/take_snapshot.h"
 
@@ -42,6 +44,26 @@ SnapshotHeader kernel_figures(const Candidate& target) {
   return header;
 }
 
+bool is_kernels(MemoryMetric metric) {
+  return metric == MemoryMetric::kRss || metric == MemoryMetric::kPss || metric == MemoryMetric::kUss;
+}
+
+// A server and its workers are one thing: what they have together, and what they share.
+ExitCode run_group(const Invocation& invocation, const Selector& selector) {
+  std::vector<GroupMember> members;
+  for (const Candidate& process : find_group(selector)) {
+    try {
+      const MemoryUse use = read_memory_use(process.pid);
+      members.push_back({process.pid, process.parent, process.command_line, use.rss, use.pss, use.uss,
+                         read_shared_anonymous(process.pid)});
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::kNoSuchProcess) throw;  // a worker may end at any time
+    }
+  }
+  invocation.output.write(make_group_memory(members));
+  return ExitCode::kDone;
+}
+
 ExitCode run_memory(const Invocation& invocation) {
   const Selector selector = read_selector(invocation.options, invocation.arguments);
   if (is_empty(selector)) {
@@ -51,10 +73,12 @@ ExitCode run_memory(const Invocation& invocation) {
     throw Error(ExitCode::kUsage, "--json is one document: --each needs --jsonl", "");
   }
   const MemoryMetric metric = metric_of(invocation);
+  if (selector.kind != SelectorKind::kPid && selector.several == Several::kRefuse && is_kernels(metric))
+    return run_group(invocation, selector);
   const FreezeOptions freeze = freeze_options(invocation.options);
   return for_each_target(invocation, find_targets(selector), [&](const Candidate& target) {
     SnapshotResult result;
-    if (metric == MemoryMetric::kRss || metric == MemoryMetric::kPss || metric == MemoryMetric::kUss) {
+    if (is_kernels(metric)) {
       result.snapshot.header = kernel_figures(target);
     } else {
       SnapshotRequest request;
@@ -87,14 +111,16 @@ Command memory_command() {
       "Prints, and records nothing. rss (default), pss and uss are the kernel's figures, for which nothing is stopped. "
       "pyobj is the size of all live objects; heap what the allocators hold; all accounts for every resident page: "
       "Python objects with the blocks they own, pymalloc's free blocks, malloc in use and free (by its own chunks), "
-      "stacks, files, shared memory, and the rest. These freeze the process for milliseconds, as snapshot does.";
+      "stacks, files, shared memory, and the rest. These freeze the process for milliseconds, as snapshot does.\n"
+      "A selector (--tree, --unit, ...) without --each: all its processes in one table, and what they share.";
   auto add = command.options.add_options();
   add("metric", one_of("metric", {"rss", "pss", "uss", "pyobj", "heap", "all"}), "which figure; default rss");
   add_selector_options(command.options, true);
   add_freeze_options(command.options);
   command.examples = {{"memsnap memory 4242 --units bytes", "RSS, as a number alone"},
                       {"memsnap memory 4242 --metric all", "where it is, and what would return some"},
-                      {"memsnap memory 4242 --metric all --json", "for a script"}};
+                      {"memsnap memory 4242 --metric all --json", "for a script"},
+                      {"memsnap memory --tree 4242", "a server and its workers, and what they share"}};
   command.exit_codes = capture_codes();
   command.tabular = true;
   command.touches_process = true;

@@ -7,6 +7,7 @@ namespace memsnap {
 Candidate candidate_from(const ProcessFacts& facts) {
   Candidate candidate;
   candidate.pid = facts.info.pid;
+  candidate.parent = facts.parent;
   candidate.user = facts.info.user;
   candidate.name = facts.info.name;
   candidate.command_line = facts.info.command_line;
@@ -35,6 +36,11 @@ std::vector<Candidate> find_targets(const Selector& selector) {
     if (facts && looks_like_python(*facts)) pythons.push_back(candidate_from(*facts));
   }
   return decide(matching(selector, pythons, processes), selector.several);
+}
+
+std::vector<Candidate> find_group(Selector selector) {
+  selector.several = Several::kEach;
+  return find_targets(selector);
 }
 
 }  // namespace memsnap

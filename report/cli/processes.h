@@ -14,5 +14,7 @@ Candidate candidate_from(const ProcessFacts& facts);
 Candidate candidate_of(pid_t pid);
 // The targets a selector means, by what runs now. A PID is taken as it is: whether it can be looked at is found later.
 std::vector<Candidate> find_targets(const Selector& selector);
+// All that match, whatever is said about several. Throws Error kNoSuchProcess for none.
+std::vector<Candidate> find_group(Selector selector);
 
 }  // namespace memsnap

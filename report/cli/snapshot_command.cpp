@@ -5,6 +5,7 @@
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
 #include "report/cli/files.h"
+#include "report/cli/metrics_file.h"
 #include "report/cli/option_values.h"
 #include "report/cli/processes.h"
 #include "report/cli/rounds.h"
@@ -53,9 +54,15 @@ ExitCode run_snapshot(const Invocation& invocation) {
   const Rounds rounds = read_rounds(invocation.options);
   check_streams(invocation, selector, rounds);
   const SnapshotTaker taker(invocation);
+  MetricsFile metrics(invocation.options);
   return each_round(invocation, rounds, selector.is_pid_only(), [&] {
-    return for_each_target(invocation, find_targets(selector),
-                           [&](const Candidate& target) { return taker.take(target); });
+    return metrics.of_round([&] {
+      const std::vector<Candidate> targets = find_targets(selector);
+      metrics.expect(targets.size());
+      return for_each_target(invocation, targets, [&](const Candidate& target) {
+        return taker.take(target, [&](const Capture& capture) { metrics.add(capture.result.snapshot); });
+      });
+    });
   });
 }
 
@@ -81,6 +88,7 @@ Command snapshot_command() {
   add_round_options(command.options);
   add_condition_options(command.options);
   add_taker_options(command.options);
+  add_metrics_options(command.options);
   command.examples = {{"memsnap snapshot 4242", "every object of process 4242, into the default directory"},
                       {"memsnap snapshot 4242 -o /tmp/%n-%t.msnap --json", "to a file, the result for a script"},
                       {"memsnap snapshot --name 'gunicorn: worker' --each -q --kind types", "all workers, from cron"},

@@ -69,7 +69,7 @@ SnapshotTaker::SnapshotTaker(const Invocation& invocation)
   if (point_) check_point_texts(*point_, "");
 }
 
-ExitCode SnapshotTaker::take(const Candidate& target, std::string* saved) const {
+ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) const {
   const std::string path = capturer_.plan_path(target);
   if (capturer_.is_dry_run()) return write_plan(invocation_, target, path);
   const auto lock = lock_target(lock_, target.pid);
@@ -80,7 +80,7 @@ ExitCode SnapshotTaker::take(const Candidate& target, std::string* saved) const 
     return ExitCode::kDone;
   }
   const Capture capture = capturer_.take(target);
-  if (saved != nullptr && capture.file) *saved = capture.file->path;
+  if (taken) taken(capture);
   std::optional<Pruned> pruned;
   if (!retention_.is_empty()) pruned = prune(folder, retention_, false);
   const ExitCode code = show_snapshot(invocation_, capture, pruned);

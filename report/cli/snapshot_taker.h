@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -20,8 +21,10 @@ class SnapshotTaker {
  public:
   explicit SnapshotTaker(const Invocation& invocation);  // throws Error kUsage
 
-  // With --dry-run the plan alone; without a reason to take one, only that is said. `saved`: where it went.
-  ExitCode take(const Candidate& target, std::string* saved = nullptr) const;
+  // Called with what was taken, before it is told of.
+  using Taken = std::function<void(const Capture&)>;
+  // With --dry-run the plan alone; without a reason to take one, only that is said.
+  ExitCode take(const Candidate& target, const Taken& taken = {}) const;
 
  private:
   const Invocation& invocation_;

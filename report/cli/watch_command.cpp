@@ -131,7 +131,9 @@ class Watch {
   bool take() {
     std::string file;
     try {
-      const ExitCode code = taker_.take(target_, &file);
+      const ExitCode code = taker_.take(target_, [&](const Capture& capture) {
+        if (capture.file) file = capture.file->path;
+      });
       if (code != ExitCode::kDone) worst_ = code;
     } catch (const Error& error) {
       if (error.code() == ExitCode::kTargetHarmed || invocation_.cancelled()) throw;

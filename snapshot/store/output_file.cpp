@@ -47,18 +47,19 @@ int rename_exclusively(const char* from, const char* to) {
 
 }  // namespace
 
-OutputFile::OutputFile(std::filesystem::path path, bool force)
+OutputFile::OutputFile(std::filesystem::path path, bool force, mode_t mode)
     : path_(std::move(path)), temporary_(path_.string() + fmt::format(".tmp.{}", getpid())), force_(force) {
   struct stat status {};
   if (!force_ && ::lstat(path_.c_str(), &status) == 0) fail(EEXIST);
   const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  file_ = FileDescriptor(::open(temporary_.c_str(), flags, 0600));
+  file_ = FileDescriptor(::open(temporary_.c_str(), flags, mode));
   if (!file_ && errno == EEXIST) {
     // Left by an earlier process of the same number: nobody else uses the name.
     ::unlink(temporary_.c_str());
-    file_ = FileDescriptor(::open(temporary_.c_str(), flags, 0600));
+    file_ = FileDescriptor(::open(temporary_.c_str(), flags, mode));
   }
   if (!file_) fail(errno);
+  ::fchmod(file_.get(), mode);  // whatever the umask
 }
 
 OutputFile::~OutputFile() {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -8,11 +10,11 @@
 
 namespace memsnap {
 
-// A file that appears under its name only when it is complete: written as FILE.tmp.PID beside it, mode 0600, then
-// renamed. Without commit() nothing is left. Every failure is Error kCannotWrite.
+// A file that appears under its name only when it is complete: written as FILE.tmp.PID beside it, then renamed. Mode
+// 0600, unless it is for others to read. Without commit() nothing is left. Every failure is Error kCannotWrite.
 class OutputFile {
  public:
-  OutputFile(std::filesystem::path path, bool force);
+  OutputFile(std::filesystem::path path, bool force, mode_t mode = 0600);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;

@@ -11,7 +11,7 @@ import harness
 from harness import MEMSNAP, memsnap
 
 COMMANDS = ("ps", "doctor", "memory", "attach", "snapshot", "watch", "detach", "live", "point", "log", "summary", "tree", "table", "stats", "roots", "objects", "inspect", "diff",
-            "growth", "threads", "info", "prune", "help")
+            "growth", "threads", "info", "export", "prune", "help")
 USAGE, CANNOT_WRITE, BAD_FILE = 2, 9, 10
 
 
