@@ -116,7 +116,7 @@ class RunSession {
     request.look = [this](const TableReader& tables, SliceRecorder& recorder) { look(tables, recorder); };
     if (option_flag(invocation_.options, "snapshot-at-exit"))
       request.look_at_exit = [this](const TableReader& tables, SliceRecorder& recorder) {
-        at_exit_ = look_at(tables, recorder);
+        at_exit_ = capturer_.look_at_tracked(target_, tables, recorder);
       };
     RunResult result = run_program(request, invocation_.log);
     const int status = WIFSIGNALED(result.status) ? kSignalled + WTERMSIG(result.status) : WEXITSTATUS(result.status);
@@ -152,19 +152,10 @@ class RunSession {
     return request;
   }
 
-  SnapshotResult look_at(const TableReader& tables, SliceRecorder& recorder) const {
-    SnapshotResult result = capturer_.look(target_, false);
-    Snapshot& snapshot = result.snapshot;
-    recorder.add(tables.read(), snapshot.header.taken_at_ns, snapshot.header.memory.rss);
-    fill_allocation_sites(snapshot.graph, tables, recorder.rows_of_sites());
-    return result;
-  }
-
   // A snapshot of the running program, with what was allocated so far.
   void look(const TableReader& tables, SliceRecorder& recorder) {
     const std::string path = capturer_.output_path(target_);
-    SnapshotResult result = look_at(tables, recorder);
-    result.snapshot.profile = recorder.profile();
+    SnapshotResult result = capturer_.look_at_tracked(target_, tables, recorder);
     const fs::path whole(path);
     const std::string name =
         fmt::format("{}-{}{}", whole.stem().string(), snapshots_.size() + 1, whole.extension().string());

@@ -16,16 +16,10 @@ import time
 import unittest
 
 import harness
-from harness import LiveTest, Target, memsnap
+from harness import LiveTest, memsnap
+from sleeper import Sleeper
 
 USAGE, CANNOT_WRITE, BAD_FILE = 2, 9, 10
-
-SLEEPER = """
-import sys
-data = list(range(1000))
-print("ready", flush=True)
-sys.stdin.read()
-"""
 
 
 class LogTest(LiveTest):
@@ -74,13 +68,13 @@ class Writers(LogTest):
         return made
 
     def test_a_hundred_writers_at_once_lose_none_of_a_thousand_points(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.assertEqual([], self.write_at_once(target, 100, 10))
         self.check_all_there(100, 10)
         self.assertEqual([pathlib.Path(self.log)], sorted(self.folder.iterdir()))  # nothing stays beside it
 
     def test_writers_with_objects_wait_for_each_other(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             before = harness.fingerprint(target.pid)
             self.assertEqual([], self.write_at_once(target, 20, 3, "--objects"))
             self.assertEqual([], harness.differences(before, harness.fingerprint(target.pid)))
@@ -88,7 +82,7 @@ class Writers(LogTest):
         self.assertEqual(1, len({point["pyobj"] for point in made}))
 
     def test_different_logs_of_one_process_wait_too(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             logs = [str(self.folder / ("%d.points" % i)) for i in range(8)]
             running = [subprocess.Popen([harness.MEMSNAP, "point", str(target.pid), "--objects", "--log", log], stderr=subprocess.PIPE)
                        for log in logs]
@@ -99,7 +93,7 @@ class Writers(LogTest):
                 self.assertEqual(2, len(self.points(log=log)))
 
     def test_a_thousand_points_of_one_id_are_numbered(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             threads = [threading.Thread(target=lambda: [memsnap("point", target.pid, "--log", self.log) for _ in range(10)])
                        for _ in range(5)]
             for thread in threads:
@@ -111,7 +105,7 @@ class Writers(LogTest):
     def test_a_writer_that_is_killed_loses_its_own_point_at_most(self):
         kill = random.Random(5)
         kept = []
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["begin"])
             for number in range(60):
                 process = subprocess.Popen([harness.MEMSNAP, "point", str(target.pid), "killed/%d" % number, "--log", self.log])
@@ -131,7 +125,7 @@ class Writers(LogTest):
         self.assertEqual(len(ids), len(set(ids)))
 
     def test_a_writer_that_waits_can_be_ended(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["a"])
             holder = subprocess.Popen([*HOLDER, self.log], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             with holder:
@@ -167,20 +161,20 @@ class Files(LogTest):
         self.assertEqual(before, pathlib.Path(self.log).read_bytes())
 
     def test_what_is_no_log_is_left_as_it_is(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             for content, pattern in ((b"", "no log"), (b"text\n", "no log"), (os.urandom(5000), "no log"),
                                      (b"SQLite format 3\0" + os.urandom(5000), "damaged|no log")):
                 pathlib.Path(self.log).write_bytes(content)
                 self.both_refuse(target, pattern)
 
     def test_a_log_of_a_newer_memsnap_is_left_as_it_is(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["a"])
             sql(self.log, "PRAGMA user_version = 2")
             self.both_refuse(target, "newer memsnap: format 2, and this one knows 1")
 
     def test_a_point_that_was_changed_is_not_shown(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["a", "b"])
         sql(self.log, "UPDATE point SET rss = rss + 1 WHERE id = 'a'")
         result = memsnap("log", self.log)
@@ -188,19 +182,19 @@ class Files(LogTest):
         self.assertRegex(result.err, "damaged: point 2 is not as it was written")
 
     def test_a_point_that_was_taken_out_is_missed(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["a", "b"])
         sql(self.log, "DELETE FROM point WHERE id = 'a'")
         self.assertRegex(memsnap("log", self.log).err, "damaged: point 2 is missing")
 
     def test_tables_with_code_in_them_are_refused(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["a"])
             sql(self.log, "CREATE TRIGGER t AFTER INSERT ON point BEGIN DELETE FROM point; END")
             self.both_refuse(target, "damaged: its tables")
 
     def test_random_damage_ends_in_an_error_or_in_the_truth(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["point %d" % i for i in range(20)])
         truth = memsnap("log", self.log, "--json").out
         whole = pathlib.Path(self.log).read_bytes()
@@ -220,7 +214,7 @@ class Files(LogTest):
         for name in ("fifo", ".", "missing/a.points"):
             result = memsnap("log", str(self.folder / name))
             self.assertEqual(BAD_FILE, result.status, str(result))
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             for name, code in (("fifo", BAD_FILE), ("missing/a.points", CANNOT_WRITE), (".", BAD_FILE)):
                 result = memsnap("point", target.pid, "--log", str(self.folder / name))
                 self.assertEqual(code, result.status, str(result))
@@ -230,7 +224,7 @@ class Files(LogTest):
         folder = tempfile.mkdtemp(prefix="memsnap-log-test-", dir="/tmp")
         self.addCleanup(shutil.rmtree, folder)
         log = os.path.join(folder, "a.points")
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["a"], log=log)
         os.chmod(log, 0o644)
         os.chmod(folder, 0o755)
@@ -241,7 +235,7 @@ class Files(LogTest):
     def test_a_full_disk_is_code_9_and_the_log_stays_whole(self):
         script = FULL_DISK.format(folder=self.folder / "small", memsnap=harness.MEMSNAP)
         (self.folder / "small").mkdir()
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             done = subprocess.run(["unshare", "--mount", "/usr/bin/python3", "-c", script, str(target.pid)], stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, timeout=600)
         if done.returncode == 77:
@@ -291,7 +285,7 @@ class Showing(LogTest):
     def setUpClass(cls):
         cls.kept = tempfile.TemporaryDirectory(prefix="memsnap-test-")
         cls.shared = os.path.join(cls.kept.name, "a.points")
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             cls.pid = target.pid
             for words in (("after warm-up",), ("Before rebuild_index()",), ("After rebuild_index()", "--note", "raised ValueError"),
                           ("after warm-up", "--objects")):
@@ -371,7 +365,7 @@ class Showing(LogTest):
     def test_following_shows_points_as_they_come(self):
         for option, names in ((), lambda line: line.rsplit(b" ", 1)[-1].decode()), (("--jsonl",), lambda line: json.loads(line)["points"][0]["id"]):
             log = str(self.folder / ("follow%d.points" % len(option)))
-            with Target(SLEEPER) as target:
+            with Sleeper() as target:
                 self.made(target, ["first"], log=log)
                 follower = subprocess.Popen([harness.MEMSNAP, "log", log, "--follow", *option], stdout=subprocess.PIPE)
                 with follower:
@@ -388,7 +382,7 @@ class Showing(LogTest):
         self.assertEqual(BAD_FILE, memsnap("log", "1", "--log", self.shared).status)
 
     def test_ids_are_harmless_to_a_terminal(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.made(target, ["\x1b[31mred\x07"])
         for option in ((), ("--ids",), ("--map", "id"), ("--csv",)):
             text = memsnap("log", self.log, *option).out

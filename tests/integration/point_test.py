@@ -6,21 +6,13 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 import unittest
 
 import harness
 from harness import LiveTest, Target, memsnap
+from sleeper import Sleeper
 
 NO_SUCH_PROCESS, USAGE, UNSUPPORTED, BAD_FILE = 3, 2, 5, 10
-
-SLEEPER = """
-import sys, time
-data = [str(i) * 10 for i in range(20000)]
-print("ready", flush=True)
-sys.stdin.read()
-"""
-
 
 def proc_text(pid, name):
     return pathlib.Path("/proc/%d/%s" % (pid, name)).read_text()
@@ -31,15 +23,6 @@ def kernel_rss(pid):
         if line.startswith("Rss:"):
             return int(line.split()[1]) * 1024
     raise harness.Failed("no Rss")
-
-
-def wait_until_it_reads(pid):
-    """Said that it is ready, a target still has a few instructions to go."""
-    deadline = time.monotonic() + harness.PATIENCE
-    while not proc_text(pid, "syscall").startswith("0 ") or harness.state_of(pid) != "S":
-        if time.monotonic() > deadline:
-            raise harness.Failed("the target does not come to rest")
-        time.sleep(0.01)
 
 
 class PointTest(LiveTest):
@@ -63,15 +46,14 @@ class PointTest(LiveTest):
         return [point["id"] for point in self.points()]
 
     def test_a_point_has_the_figures_of_the_kernel(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             point = self.point(target.pid, "x")
             self.assertEqual(kernel_rss(target.pid), point["rss"])
             self.assertTrue(point["rss"] >= point["pss"] >= point["uss"] > 0, point)
             self.assertEqual((None, None, None), (point["pyobj"], point["objects"], point["pause_ms"]))
 
     def test_a_point_without_objects_does_not_touch_the_process(self):
-        with Target(SLEEPER) as target:
-            wait_until_it_reads(target.pid)
+        with Sleeper() as target:
             before = harness.fingerprint(target.pid), proc_text(target.pid, "schedstat"), proc_text(target.pid, "task/%d/status" % target.pid)
             for _ in range(5):
                 self.point(target.pid, "x")
@@ -83,7 +65,7 @@ class PointTest(LiveTest):
             self.assertEqual(switches[0], switches[1])
 
     def test_a_traced_process_can_have_points(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             tracer = Target((harness.TARGETS / "tracer.py").read_text(), target.pid, python=["/usr/bin/python3"])
             with tracer:
                 self.assertGreater(self.point(target.pid, "x")["rss"], 0)
@@ -92,7 +74,7 @@ class PointTest(LiveTest):
             self.assertEqual(["memsnap attach", "x"], self.ids())
 
     def test_objects_are_those_of_a_snapshot(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             point = self.point(target.pid, "x", "--objects")
             snapshot = self.snapshot(target.pid)
             self.assertEqual(snapshot["bytes"], point["pyobj"])
@@ -106,7 +88,7 @@ class PointTest(LiveTest):
             self.assertEqual(str(point["pyobj"]), memory.out.strip(), str(memory))
 
     def test_a_point_with_objects_leaves_the_process_as_it_was(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             before = harness.fingerprint(target.pid)
             point = self.point(target.pid, "x", "--objects")
             self.assertGreater(point["pause_ms"], 0)
@@ -114,7 +96,7 @@ class PointTest(LiveTest):
             self.assertTrue(target.alive())
 
     def test_print_gives_bytes_alone(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             rss = memsnap("point", target.pid, "--print", "--log", self.log)
             self.assertEqual("%d\n" % kernel_rss(target.pid), rss.out)
             counted = memsnap("point", target.pid, "--print", "--objects", "--log", self.log)
@@ -123,7 +105,7 @@ class PointTest(LiveTest):
             self.assertEqual((0, "", ""), (silent.status, silent.out, silent.err))
 
     def test_ids(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             for words in (("my id",), (), ("my id",), ("my id",), (), ("None-3",), (), ("--", "-x"), ("über ☃",), ("",), ("",)):
                 result = memsnap("point", "--log", self.log, *([target.pid, *words] if words[:1] != ("--",) else ["--", target.pid, words[1]]))
                 self.assertEqual(0, result.status, str(result))
@@ -135,18 +117,18 @@ class PointTest(LiveTest):
             self.assertEqual(12, len(self.points()))
 
     def test_the_first_point_is_made_by_itself_and_only_once(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.point(target.pid, "x")
             self.point(target.pid, "y")
             self.assertEqual(["memsnap attach", "x", "y"], self.ids())
             first, second = self.points()[:2]
             self.assertEqual((first["rss"], first["time"]), (second["rss"], second["time"]))
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.point(target.pid, "z", "--no-first")
             self.assertEqual(["memsnap attach", "x", "y", "z"], self.ids())
 
     def test_a_note_is_kept(self):
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             self.point(target.pid, "x", "--note", "before the release")
             self.assertEqual(["", "before the release"], [point["note"] for point in self.points()])
 
@@ -171,7 +153,7 @@ class PointTest(LiveTest):
 
     def test_logs_are_beside_the_snapshots_one_for_each_process(self):
         environment = dict(os.environ, MEMSNAP_DIR=str(self.folder / "here"))
-        with Target(SLEEPER) as one, Target(SLEEPER) as two:
+        with Sleeper() as one, Sleeper() as two:
             for target in (one, two, one):
                 self.assertEqual(0, memsnap("point", target.pid, env=environment).status)
             files = sorted((self.folder / "here").iterdir())
@@ -188,7 +170,7 @@ class PointTest(LiveTest):
 
     def test_a_snapshot_can_make_a_point(self):
         environment = dict(os.environ, MEMSNAP_DIR=str(self.folder / "here"))
-        with Target(SLEEPER) as target:
+        with Sleeper() as target:
             taken = self.snapshot(target.pid, "--point", "nightly", env=environment)
             again = self.snapshot(target.pid, "--kind", "session", "--point", "nightly", env=environment)
             points = memsnap("log", target.pid, "--json", env=environment).json()["points"]
