@@ -55,6 +55,21 @@ std::optional<Mapping> parse_line(std::string_view line) {
   return mapping;
 }
 
+// By its flags, field 9 of proc_pid_stat(5). A process that is just ending has no memory either, but is none.
+bool is_kernel_thread(pid_t pid) {
+  constexpr unsigned long kKernelThread = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string line;
+  std::getline(file, line, '\0');
+  const std::size_t close = line.rfind(')');
+  if (close == std::string::npos) return false;
+  std::istringstream fields(line.substr(close + 1));
+  std::string word;
+  for (int field = 3; field < 9; ++field) fields >> word;
+  unsigned long flags = 0;
+  return (fields >> flags) && (flags & kKernelThread) != 0;
+}
+
 std::string read_file(pid_t pid, const char* name) {
   const std::string path = fmt::format("/proc/{}/{}", pid, name);
   std::ifstream file(path);
@@ -65,9 +80,8 @@ std::string read_file(pid_t pid, const char* name) {
     if (error == EACCES || error == EPERM) {
       throw permission_error(pid, error);
     }
-    if (::access(fmt::format("/proc/{}", pid).c_str(), F_OK) == 0) {
-      throw Error(ExitCode::kUnsupported,
-                  fmt::format("process {} has no memory of its own: a kernel thread, or just ending", pid),
+    if (is_kernel_thread(pid)) {
+      throw Error(ExitCode::kUnsupported, fmt::format("process {} has no memory of its own: a kernel thread", pid),
                   "list the processes that can be read with: memsnap ps");
     }
     throw Error(ExitCode::kNoSuchProcess, fmt::format("process {} has ended", pid), "check the pid with: memsnap ps");
