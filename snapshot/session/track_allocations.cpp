@@ -85,7 +85,6 @@ class Recording {
     setup.period = request_.period;
     setup.depth = request_.depth;
     setup.mappings = request_.mappings;
-    setup.config.native = request_.native ? 1 : 0;
     setup.limits = request_.limits;
     setup.lease = request_.lease;
     const MemoryMap map = MemoryMap::of(request_.pid);
@@ -94,6 +93,7 @@ class Recording {
     const PythonProcess python = find(images, map, live);
     setup.python_hex = python.version.hex();
     setup.config = stack_config(images, python);
+    setup.config.native = request_.native ? 1 : 0;
     if (setup.config.thread_state == 0) warn("no_stacks", "the program exports no PyGILState: no stacks are recorded");
     if (request_.python_objects) add_domains(setup, live, map, images, python);
     return setup;
