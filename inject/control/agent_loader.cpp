@@ -13,6 +13,7 @@
 #include "attach/reaper.h"
 #include "inject/control/agent_blob.h"
 #include "inject/control/hooked_functions.h"
+#include "inject/control/left_tracking.h"
 #include "inject/control/patches.h"
 
 namespace memsnap {
@@ -60,6 +61,7 @@ class Loader {
     StoppedProcess stopped(
         target_, {.wait = setup_.limits.wait, .longest = setup_.limits.max_pause, .held = setup_.holder != nullptr});
     require_all(target_, stopped);
+    require_alone();
     stopped_ = stopped.stopped().front();
     std::string why;
     const auto thread = borrow_thread(target_.pid(), stopped.stopped(), plan_.map, plan_.gadgets, &why, agent_calls());
@@ -86,6 +88,16 @@ class Loader {
   }
 
  private:
+  // Another memsnap may have loaded its own since it was looked for; now that all stands still, no other can.
+  void require_alone() const {
+    for (const FoundAgent& agent : find_agents(target_.pid())) {
+      if (agent.keeper == 0) continue;
+      throw Error(ExitCode::kBusy,
+                  fmt::format("process {} is being tracked by memsnap, pid {}", target_.pid(), agent.keeper),
+                  fmt::format("end that first: memsnap detach {}", target_.pid()));
+    }
+  }
+
   void step(const char* what) const {
     if (setup_.step) setup_.step(what);
   }
