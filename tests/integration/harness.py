@@ -155,8 +155,11 @@ def state_of(pid):
 
 
 def children_of(pid):
-    return sorted(int(child) for task in pathlib.Path("/proc/%d/task" % pid).iterdir()
-                  for child in (task / "children").read_text().split())
+    children = []
+    for task in pathlib.Path("/proc/%d/task" % pid).iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            children += map(int, (task / "children").read_text().split())
+    return sorted(children)
 
 
 def fingerprint(pid):
