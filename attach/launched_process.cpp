@@ -239,9 +239,24 @@ LaunchedProcess::Reached LaunchedProcess::run_to_program() {
   });
 }
 
+// Registers can be cleared only while it stands still.
+void LaunchedProcess::hold() {
+  constexpr std::chrono::seconds kLongest{1};
+  if (ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr) < 0) return;
+  const TimePoint until = std::chrono::steady_clock::now() + kLongest;
+  for (int status = 0; !held_ && !has_ended(pid_) && std::chrono::steady_clock::now() < until;) {
+    if (!take_stop(pid_, &status)) {
+      ::usleep(1000);
+    } else if (!see_to(status, true)) {
+      ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr);  // it was another stop, and was passed on
+    }
+  }
+}
+
 void LaunchedProcess::let_go() {
   tracer_.run([&] {
     if (!std::exchange(traced_, false)) return;
+    if (!held_) hold();
     if (armed_) disarm();
     if (held_) ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
     held_ = false;

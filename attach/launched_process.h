@@ -71,6 +71,7 @@ class LaunchedProcess {
   Reached run_to(std::uint64_t address, std::uint64_t kind, TimePoint limit = TimePoint::max());
   bool arm(std::uint64_t address, std::uint64_t kind);
   void disarm();
+  void hold();
 
   std::function<void()> waiting_;
   FileDescriptor failed_;  // the read end of what says why it could not be executed

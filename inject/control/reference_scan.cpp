@@ -42,17 +42,34 @@ struct ThreadLook {
   bool looked = false;
 };
 
-ThreadLook stack_of(const HeldThread& thread, const MemoryMap& map) {
+// The lowest address of a thread's stack as its descriptor has it, a block and its size around both; else `top`.
+// glibc nptl/descr.h, stackblock: at no fixed place, so it is looked for.
+std::uint64_t stack_begin(const FrozenProcess& frozen, std::uint64_t descriptor, std::uint64_t top, std::uint64_t end) {
+  constexpr std::size_t kMostWords = 0x1000 / 8;
+  constexpr std::uint64_t kPage = 4096;
+  std::array<std::uint64_t, kMostWords> words{};
+  const std::size_t count = std::min<std::size_t>((end - descriptor) / 8, kMostWords);
+  if (!frozen.memory().copy(descriptor, std::as_writable_bytes(std::span(words).first(count)))) return top;
+  for (std::size_t i = 0; i + 1 < count; ++i) {
+    const std::uint64_t block = words[i], size = words[i + 1];
+    if (block % kPage == 0 && block < top && size <= end - block && size > descriptor - block) return block;
+  }
+  return top;
+}
+
+ThreadLook stack_of(const HeldThread& thread, const FrozenProcess& frozen) {
   ThreadLook look{.thread = &thread};
   const std::uint64_t top = thread.registers.rsp;
-  const Mapping* const mapping = map.find(top);
+  const Mapping* const mapping = frozen.map().find(top);
   if (mapping == nullptr) return look;
   const std::uint64_t descriptor = thread.registers.fs_base;  // at the end of the stack of a thread that was made
   const bool made = descriptor > top && descriptor < mapping->end && descriptor - top < kMostStack;
   look.begin = top - kRedZone;
   look.end = made ? std::min(mapping->end, descriptor + kRedZone) : mapping->end;
   look.own_stack = made || mapping->name == "[stack]";
-  look.dead_begin = mapping->name == "[stack]" ? mapping->begin : look.begin;  // other mappings may hold more
+  look.dead_begin = mapping->name == "[stack]" ? mapping->begin
+                    : made ? std::min(look.begin, stack_begin(frozen, descriptor, top, mapping->end))
+                           : look.begin;  // the mapping may hold more than a stack
   return look;
 }
 
@@ -65,7 +82,7 @@ class Scan {
         size_(question.place.image_end - question.place.image_begin),
         unwinder_(frozen.memory(), frozen.map()) {
     for (const HeldThread& thread : frozen.facts().held) {
-      threads_.push_back(stack_of(thread, frozen.map()));
+      threads_.push_back(stack_of(thread, frozen));
       if (guard_ == 0)
         guard_ = frozen.memory().try_read<std::uint64_t>(thread.registers.fs_base + kGuardOffset).value_or(0);
     }

@@ -120,15 +120,21 @@ std::unique_ptr<Tracking> Tracking::start(const ProcessId& target, const Trackin
   facts.allocators = loaded.allocators;
   facts.tid_offset = loaded.tid_offset;
   if (earlier) facts.earlier = earlier->left_behind;
-  if (native) {
-    state->native = std::move(native);
-    state->native->publish(target.pid(), {facts.place, loaded.control_blocks}, state->memory, *state->tables);
-    facts.without_rules = state->native->left_out();
-    log.info("native_rules", fmt::format("native stacks are followed by {} rules of {} libraries",
-                                         state->native->rows(), state->native->libraries()));
-  }
-  facts.took = steady_clock::now() - began;
-  return std::unique_ptr<Tracking>(new Tracking(std::move(state)));
+  state->native = std::move(native);
+  // From here on the agent is taken out whatever fails.
+  std::unique_ptr<Tracking> tracking(new Tracking(std::move(state)));
+  tracking->publish_native(loaded.control_blocks);
+  tracking->state_->facts.took = steady_clock::now() - began;
+  return tracking;
+}
+
+void Tracking::publish_native(const std::vector<std::uint64_t>& control_blocks) {
+  State& state = *state_;
+  if (!state.native) return;
+  state.native->publish(state.target.pid(), {state.facts.place, control_blocks}, state.memory, *state.tables);
+  state.facts.without_rules = state.native->left_out();
+  state.log.info("native_rules", fmt::format("native stacks are followed by {} rules of {} libraries",
+                                             state.native->rows(), state.native->libraries()));
 }
 
 const TrackingFacts& Tracking::facts() const { return state_->facts; }

@@ -100,6 +100,7 @@ class Tracking {
  private:
   struct State;
   explicit Tracking(std::unique_ptr<State> state);
+  void publish_native(const std::vector<std::uint64_t>& control_blocks);
   std::unique_ptr<State> state_;
 };
 

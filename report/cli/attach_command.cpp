@@ -55,17 +55,9 @@ Report session_report(const Capture& capture) {
   return report;
 }
 
-void write(const Invocation& invocation, const Report& report) {
-  if (invocation.output.format() == Format::kJsonLines) {
-    invocation.output.write_line(report);
-  } else {
-    invocation.output.write(report);
-  }
-}
-
 ExitCode run_look(const Invocation& invocation, const Capturer& capturer, const Candidate& target) {
   const Capture capture = capturer.take(target);
-  write(invocation, session_report(capture));
+  invocation.output.write_one(session_report(capture));
   return verdict(capture, invocation.log);
 }
 
@@ -75,7 +67,7 @@ void tell_of_keeper(const Invocation& invocation, Report report, pid_t keeper, c
   report.facts.push_back({"tracked", {true}});
   report.facts.push_back({"keeper", {std::int64_t{keeper}}});
   report.facts.push_back({"log", {log}});
-  if (invocation.output.format() != Format::kText) write(invocation, report);
+  if (invocation.output.format() != Format::kText) invocation.output.write_one(report);
   invocation.log.notice("in_background",
                         fmt::format("memsnap {} tracks it in the background, and says in {} what there "
                                     "is to say; memsnap detach {} ends it",
@@ -94,7 +86,7 @@ ExitCode give_up_tracking(const Invocation& invocation, const Error& error, cons
   TrackingFindings findings{.header = header, .profile = nullptr};
   findings.refusal = error.what();
   findings.file = file;
-  write(invocation, make_tracking(findings));
+  invocation.output.write_one(make_tracking(findings));
   return ExitCode::kDone;
 }
 

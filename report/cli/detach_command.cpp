@@ -149,11 +149,7 @@ DetachFindings detach(const Invocation& invocation, pid_t pid) {
 ExitCode detach_and_tell(const Invocation& invocation, pid_t pid) {
   const DetachFindings findings = detach(invocation, pid);
   const Report report = make_detach(findings);
-  if (invocation.output.format() == Format::kJsonLines) {
-    invocation.output.write_line(report);
-  } else {
-    invocation.output.write(report);
-  }
+  invocation.output.write_one(report);
   return verdict(findings.left_behind, invocation.log);
 }
 

@@ -33,11 +33,7 @@ ExitCode write_diagnosis(const Invocation& invocation, pid_t pid) {
                          : diagnosis.works ? fmt::format("A snapshot would work: memsnap snapshot {}", pid)
                                            : fmt::format("A snapshot of {} would not work", pid);
   const Report report = make_diagnosis(diagnosis, option_flag(invocation.options, "fix-hints"));
-  if (invocation.output.format() == Format::kJsonLines) {
-    invocation.output.write_line(report);
-  } else {
-    invocation.output.write(report);
-  }
+  invocation.output.write_one(report);
   return result.code;
 }
 

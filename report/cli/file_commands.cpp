@@ -83,9 +83,7 @@ void write_info(const Invocation& invocation, const std::string& file, const Sna
     facts.parts.push_back({part.name, part.items, part.stored, part.raw, part.known, part.intact});
   }
   const Report report = make_info(info.header, facts);
-  // Several files: one line each.
-  if (invocation.output.format() == Format::kJsonLines) return invocation.output.write_line(report);
-  invocation.output.write(report);
+  invocation.output.write_one(report);
 }
 
 ExitCode run_info(const Invocation& invocation) {

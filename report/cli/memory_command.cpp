@@ -91,11 +91,7 @@ ExitCode run_memory(const Invocation& invocation) {
       result = take_snapshot(request, invocation.log);
     }
     const Report report = make_memory(result.snapshot.header, metric);
-    if (invocation.output.format() == Format::kJsonLines) {
-      invocation.output.write_line(report);
-    } else {
-      invocation.output.write(report);
-    }
+    invocation.output.write_one(report);
     return verdict(result.left_behind, invocation.log);
   });
 }

@@ -73,6 +73,11 @@ void Output::clear_screen() {
 
 void Output::write_now(const Report& report) { write_all(rendered(report, options_.style)); }
 
+void Output::write_one(const Report& report) {
+  if (options_.format == Format::kJsonLines) return write_line(report);
+  write(report);
+}
+
 void Output::write_line(const Report& report) {
   std::ostringstream out;
   JsonRenderer().render(report, out);

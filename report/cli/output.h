@@ -28,10 +28,12 @@ class Output {
 
   Format format() const { return options_.format; }
   const TextStyle& style() const { return options_.style; }
-  void write(const Report& report);        // in the chosen format; on a terminal through the pager
-  void clear_screen();                     // of a terminal; nothing elsewhere
-  void write_now(const Report& report);    // without the pager: more is to come, and it shall not wait for anybody
-  void write_line(const Report& report);   // as one JSON object on one line
+  void write(const Report& report);       // in the chosen format; on a terminal through the pager
+  void clear_screen();                    // of a terminal; nothing elsewhere
+  void write_now(const Report& report);   // without the pager: more is to come, and it shall not wait for anybody
+  void write_line(const Report& report);  // as one JSON object on one line
+  // One of several results: with --jsonl a line of its own, else as write().
+  void write_one(const Report& report);
   void write_text(std::string_view text);  // as it is, through the pager too
   // To a file instead, uncut and uncoloured: written beside it and renamed. An existing one is replaced if `force`.
   void write_file(const Report& report, const std::string& path, bool force);

@@ -35,11 +35,7 @@ ExitCode write_plan(const Invocation& invocation, const Candidate& target, const
   plan.conclusion = fmt::format("{}: {}; {}. Nothing was touched.", plan.works ? "would" : "would not work, it would",
                                 how, path.empty() ? "print only" : "write " + path);
   const Report report = make_diagnosis(plan, true);
-  if (invocation.output.format() == Format::kJsonLines) {
-    invocation.output.write_line(report);
-  } else {
-    invocation.output.write(report);
-  }
+  invocation.output.write_one(report);
   return process.code;
 }
 

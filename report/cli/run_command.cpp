@@ -76,11 +76,7 @@ class ReportFile {
     options.style.width = options.terminal.columns;
     options.style.color = use_color(ColorChoice::kAuto, options.terminal, environment_variable);
     Output output(fd_, options);
-    if (format_ == Format::kJsonLines) {
-      output.write_line(report);
-    } else {
-      output.write(report);
-    }
+    output.write_one(report);
   }
 
  private:

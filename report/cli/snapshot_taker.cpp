@@ -42,14 +42,6 @@ void tell(const Invocation& invocation, const SnapshotHeader& header) {
   }
 }
 
-void write(const Invocation& invocation, const Report& report) {
-  if (invocation.output.format() == Format::kJsonLines) {
-    invocation.output.write_line(report);
-  } else {
-    invocation.output.write(report);
-  }
-}
-
 }  // namespace
 
 void add_taker_options(po::options_description& options) {
@@ -76,7 +68,7 @@ ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) const 
   const std::string folder = folder_of(path);
   if (const auto reason = reason_to_skip(condition_, target, folder)) {
     invocation_.log.notice("skipped", fmt::format("{}: no snapshot: {}", target.pid, *reason));
-    write(invocation_, make_skipped_report(target.pid, *reason));
+    invocation_.output.write_one(make_skipped_report(target.pid, *reason));
     return ExitCode::kDone;
   }
   const Capture capture = capturer_.take(target);
@@ -93,7 +85,7 @@ ExitCode show_snapshot(const Invocation& invocation, const Capture& capture, con
   tell(invocation, header);
   Report report = make_snapshot_report(header, capture.file, capture.result.left_behind);
   if (pruned) report.facts.push_back({"pruned", {std::uint64_t{pruned->removed.size()}}});
-  write(invocation, report);
+  invocation.output.write_one(report);
   return verdict(capture, invocation.log);
 }
 

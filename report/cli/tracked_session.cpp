@@ -54,7 +54,7 @@ ExitCode TrackedSession::run(TrackingRequest request, Capture before) {
   complete(tracked);
   if (!plan_.path.empty()) findings.first_file = save(findings);
   findings.profile = &*last_->snapshot.profile;
-  write(make_tracking(findings));
+  invocation_.output.write_one(make_tracking(findings));
   return verdict(findings.left_behind, invocation_.log);
 }
 
@@ -260,14 +260,6 @@ std::string TrackedSession::save(TrackingFindings& findings) {
   findings.file = kept.file;
   last_ = std::move(kept.result);
   return failed ? "" : first;
-}
-
-void TrackedSession::write(const Report& report) const {
-  if (invocation_.output.format() == Format::kJsonLines) {
-    invocation_.output.write_line(report);
-  } else {
-    invocation_.output.write(report);
-  }
 }
 
 }  // namespace memsnap

@@ -59,7 +59,6 @@ class TrackedSession {
   TrackingFindings findings_of(TrackingResult& tracked);
   void add_children(TrackingFindings& findings) const;
   std::string save(TrackingFindings& findings);
-  void write(const Report& report) const;
 
   const Invocation& invocation_;
   const Capturer& capturer_;

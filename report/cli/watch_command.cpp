@@ -17,6 +17,7 @@
 #include "report/cli/option_values.h"
 #include "report/cli/processes.h"
 #include "report/cli/rounds.h"
+#include "report/cli/signals.h"
 #include "report/cli/snapshot_taker.h"
 #include "report/cli/watch_limits.h"
 
@@ -62,7 +63,11 @@ void run_command(const std::string& command, const std::string& file, StderrLog&
     ::_exit(127);
   }
   int status = 0;
-  if (child < 0 || ::waitpid(child, &status, 0) != child) {
+  pid_t ended = 0;
+  while (child > 0 && (ended = ::waitpid(child, &status, 0)) < 0 && errno == EINTR) {
+    if (SignalGuard::received() != 0) ::kill(child, SIGTERM);  // it is not to outlive us
+  }
+  if (child < 0 || ended != child) {
     log.warning("exec_failed", fmt::format("--exec could not be run: {}", std::strerror(errno)));
   } else if (status != 0) {
     log.warning("exec_failed", WIFEXITED(status) ? fmt::format("--exec ended with status {}", WEXITSTATUS(status))

@@ -64,8 +64,7 @@ class Run {
       LaunchedProcess launched(request_.command, [this] { attend(milliseconds(0)); });
       pid_ = launched.pid();
       if (request_.launched) request_.launched(pid_);
-      or_untracked([&] { begin(launched); });
-      launched.let_go();
+      begin_or_less(launched);
     }
     or_less([&] { record(); });
     or_less([&] { finish(); });
@@ -76,14 +75,18 @@ class Run {
   }
 
  private:
-  template <class Work>
-  void or_untracked(const Work& work) {
+  void begin_or_less(LaunchedProcess& launched) {
+    bool failed = false;
     try {
-      work();
+      begin(launched);
     } catch (const Error& error) {
       result_.refusal = error.what();
-      tracking_.reset();
+      failed = true;
     }
+    launched.let_go();
+    // Only now: what is held by one tracer cannot be stopped by another, to take the agent out.
+    if (failed && tracking_) or_less([&] { result_.left_behind = tracking_->stop().left_behind; });
+    if (failed) tracking_.reset();
   }
 
   // What was recorded is kept.

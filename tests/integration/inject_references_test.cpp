@@ -58,6 +58,35 @@ TEST(InjectReferences, PointerThatWasKeptIsReportedAndWorksOn) {
   EXPECT_TRUE(goes_on(target));
 }
 
+[[gnu::noinline]] void leave_on_stack(MallocPointer pointer) {
+  constexpr std::size_t kWords = 1024;
+  MallocPointer volatile left[kWords];
+  for (auto& word : left) word = pointer;
+}
+
+// Nobody will read it again: the thread's own descriptor says how far its stack reaches.
+TEST(InjectReferences, PointerOnTheUnusedPartOfAStackIsNone) {
+  ForkedTarget target([](TargetNotes& notes) {
+    std::thread([&notes] {
+      wait_for(notes, 1);
+      leave_on_stack(std::malloc);
+      notes.ready = 2;
+      for (;;) ::pause();
+    }).detach();
+    notes.ready = 1;
+    tick_until(notes, 9);
+  });
+  target.wait_ready();
+  const ProcessId id = ProcessId::open(target.pid());
+  TestLog log;
+  const auto tracking = Tracking::start(id, test_setup(), log);
+  target.notes().stop = 1;
+  target.wait_ready(2);
+  const TrackingEnd end = tracking->stop();
+  EXPECT_EQ(joined(end.left_behind), "") << log.text();
+  EXPECT_TRUE(goes_on(target));
+}
+
 // A function for the end of a program is kept by the C library in a form of its own.
 TEST(InjectReferences, MangledPointerIsFound) {
   ForkedTarget target([](TargetNotes& notes) {

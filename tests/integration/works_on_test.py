@@ -224,7 +224,7 @@ class Confined(StateTest):
             else:
                 prefix = ["unshare", "--mount", "sh", "-c", script, root]
             with State("waiting", prefix=prefix) as target:
-                self.assertEqual([], os.listdir("/proc/%d/root/proc" % target.pid))
+                self.assertEqual([], os.listdir(os.path.join("/proc/%d" % target.pid, "root", "proc")))
                 before = fingerprint(target.pid)
                 self.take(target.pid)
                 self.assertEqual([], differences(before, fingerprint(target.pid)))
