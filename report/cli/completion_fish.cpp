@@ -106,6 +106,7 @@ std::string fish_completion(const std::vector<Command>& commands) {
     if (takes_value(*option)) valued.push_back("--" + option->long_name());
   }
   std::vector<std::string> names;
+  names.reserve(commands.size());
   for (const Command& command : commands) names.push_back(command.name);
   std::string out = "# Completion for fish, made by: memsnap help --completion fish\n\n";
   out += fmt::format(

@@ -98,8 +98,11 @@ std::string option_specs(const po::options_description& options, std::string_vie
     const bool valued = takes_value(*option);
     std::string after = '[' + explanation(option->description()) + ']';
     if (valued) after += fmt::format(":{}:{}", message(value_form(*option)), action(offered_value(*option)));
-    if (!letter.empty()) out += fmt::format("{}{}\n", indent, in_quotes(before + letter + (valued ? "+" : "") + after));
-    out += fmt::format("{}{}\n", indent, in_quotes(before + name + (valued ? "=" : "") + after));
+    const auto spec = [&](const std::string& form, std::string_view sign) {
+      return fmt::format("{}{}\n", indent, in_quotes(fmt::format("{}{}{}{}", before, form, valued ? sign : "", after)));
+    };
+    if (!letter.empty()) out += spec(letter, "+");
+    out += spec(name, "=");
   }
   return out;
 }

@@ -9,7 +9,13 @@
 
 extern "C" {
 
-int __wrap_getpwuid_r(uid_t uid, passwd* entry, char* buffer, std::size_t size, passwd** found) {
+// The names that the linker's --wrap wants.
+int passwd_line_r(uid_t uid, passwd* entry, char* buffer, std::size_t size,
+                  passwd** found) __asm__("__wrap_getpwuid_r");
+passwd* passwd_line(uid_t uid) __asm__("__wrap_getpwuid");
+void* no_library(const char* file, int flags) __asm__("__wrap_dlopen");
+
+int passwd_line_r(uid_t uid, passwd* entry, char* buffer, std::size_t size, passwd** found) {
   *found = nullptr;
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen("/etc/passwd", "re"), std::fclose);
   if (!file) return 0;  // a root without one: nobody has a name
@@ -24,14 +30,14 @@ int __wrap_getpwuid_r(uid_t uid, passwd* entry, char* buffer, std::size_t size, 
   }
 }
 
-passwd* __wrap_getpwuid(uid_t uid) {
+passwd* passwd_line(uid_t uid) {
   static passwd entry;
   static std::array<char, 4096> buffer;
   passwd* found = nullptr;
-  __wrap_getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
+  passwd_line_r(uid, &entry, buffer.data(), buffer.size(), &found);
   return found;
 }
 
-void* __wrap_dlopen(const char*, int) { return nullptr; }
+void* no_library(const char*, int) { return nullptr; }
 
 }  // extern "C"
