@@ -34,6 +34,7 @@ ALLOWED = {
     "snapshot/session": BELOW_REPORT,
     "report": ["attach/base", "snapshot/model", "snapshot/analysis"],
     "report/cli": BELOW_REPORT + ["report"],
+    "report/static": [],
 }
 # Code that runs inside another process: nothing of C++'s library that needs run-time support, no other library.
 INSIDE_A_TARGET = ("inject/agent", "inject/walker", "inject/protocol")

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "report/cli/option_forms.h"
 #include "report/cli/value_types.h"
 
 namespace memsnap {
@@ -19,8 +20,6 @@ namespace po = boost::program_options;
 constexpr const char* kArgument = "argument";  // the name under which Boost keeps what is not an option
 constexpr const char* kOnlyTyped = "exec";     // runs a command: neither environment nor configuration may
 constexpr int kStyle = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-
-bool takes_value(const po::option_description& option) { return option.semantic()->max_tokens() != 0; }
 
 // Of the words an option may be written as: "--color", "--color=x", "-o", "-oFILE", "-qv".
 bool next_word_is_value(const std::string& word, const po::options_description& options) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "report/cli/command_line.h"
+#include "report/cli/option_forms.h"
 
 namespace memsnap {
 namespace {
@@ -15,16 +16,6 @@ namespace po = boost::program_options;
 
 constexpr std::size_t kWidth = 100;
 constexpr std::size_t kOptionColumn = 32;
-
-// "-n, --rows N"
-std::string option_form(const po::option_description& option) {
-  const std::string both = option.format_name();  // "-n [ --rows ]" or "--rows"
-  std::string form;
-  if (both.size() > 2 && both[0] == '-' && both[1] != '-') form = fmt::format("{}, ", both.substr(0, 2));
-  form += "--" + option.long_name();
-  const std::string parameter = option.semantic()->max_tokens() == 0 ? "" : option.format_parameter();
-  return parameter.empty() ? form : form + ' ' + parameter;
-}
 
 // Words of `text` in lines up to kWidth, behind `indent` columns; the first line begins in column `used`.
 std::string wrapped(std::string_view text, std::size_t indent, std::size_t used) {
@@ -50,45 +41,13 @@ std::string wrapped(std::string_view text, std::size_t indent, std::size_t used)
 std::string option_lines(const po::options_description& options) {
   std::string out;
   for (const auto& option : options.options()) {
-    std::string form = "  " + option_form(*option);
+    std::string form = "  " + whole_form(*option);
     if (form.size() + 2 > kOptionColumn) {
       out += form + '\n' + std::string(kOptionColumn, ' ');
     } else {
       out += form + std::string(kOptionColumn - form.size(), ' ');
     }
     out += wrapped(option->description(), kOptionColumn, kOptionColumn);
-  }
-  return out;
-}
-
-std::string usage(const Command& command) {
-  std::string line = "memsnap " + command.name;
-  if (!command.options.options().empty()) line += " [OPTIONS]";
-  return command.arguments.empty() ? line : line + ' ' + command.arguments;
-}
-
-std::vector<ExitCode> codes_of(const Command& command) {
-  std::vector<ExitCode> codes{ExitCode::kDone};
-  if (!command.starts_program) codes.push_back(ExitCode::kUsage);
-  codes.insert(codes.end(), command.exit_codes.begin(), command.exit_codes.end());
-  if (!command.starts_program) codes.push_back(ExitCode::kInternal);
-  std::sort(codes.begin(), codes.end());
-  codes.erase(std::unique(codes.begin(), codes.end()), codes.end());
-  return codes;
-}
-
-// troff reads a leading dot or quote, and every backslash and minus.
-std::string troff(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (out.empty() && (c == '.' || c == '\'')) out += "\\&";
-    if (c == '\\') {
-      out += "\\e";
-    } else if (c == '-') {
-      out += "\\-";
-    } else {
-      out += c;
-    }
   }
   return out;
 }
@@ -153,7 +112,7 @@ std::string overview_help(const std::vector<Command>& commands) {
 }
 
 std::string command_help(const Command& command) {
-  std::string out = fmt::format("memsnap {}: {}\n\nUsage: {}\n", command.name, command.summary, usage(command));
+  std::string out = fmt::format("memsnap {}: {}\n\nUsage: {}\n", command.name, command.summary, usage_of(command));
   for (const std::string& alias : command.aliases) out += fmt::format("       also called {}\n", alias);
   if (!command.description.empty()) {
     out += '\n';
@@ -171,7 +130,7 @@ std::string command_help(const Command& command) {
     out += fmt::format("  {}\n      {}", example.command, wrapped(example.meaning, 6, 6));
   }
   out += "\nExit codes:\n";
-  for (const ExitCode code : codes_of(command)) {
+  for (const ExitCode code : exit_codes_of(command)) {
     out += fmt::format("  {:<5}{}\n", static_cast<int>(code), exit_code_meaning(code));
   }
   if (command.touches_process) out += "  128+N ended by signal N without a result, after the process was let go\n";
@@ -183,7 +142,7 @@ std::string markdown_help(const std::vector<Command>& commands) {
   const auto options_table = [](const po::options_description& options) {
     std::string table = "\n| option | meaning |\n| --- | --- |\n";
     for (const auto& option : options.options()) {
-      std::string form = option_form(*option);
+      std::string form = whole_form(*option);
       for (std::size_t at = 0; (at = form.find('|', at)) != std::string::npos; at += 2) form.insert(at, 1, '\\');
       table += fmt::format("| `{}` | {} |\n", form, option->description());
     }
@@ -191,59 +150,18 @@ std::string markdown_help(const std::vector<Command>& commands) {
   };
   out += "\n## Global options\n" + options_table(global_options());
   for (const Command& command : commands) {
-    out += fmt::format("\n## {}\n\n`{}`\n\n{}.\n", command.name, usage(command), command.summary);
+    out += fmt::format("\n## {}\n\n`{}`\n\n{}.\n", command.name, usage_of(command), command.summary);
     if (!command.description.empty()) out += '\n' + command.description + '\n';
     if (!command.options.options().empty()) out += options_table(command.options);
     out += "\n```\n";
     for (const Example& example : command.examples)
       out += fmt::format("$ {}    # {}\n", example.command, example.meaning);
     out += "```\n\nExit codes:";
-    for (const ExitCode code : codes_of(command)) {
+    for (const ExitCode code : exit_codes_of(command)) {
       out += fmt::format(" {} {};", static_cast<int>(code), exit_code_meaning(code));
     }
     out.back() = '.';
     out += '\n';
-  }
-  return out;
-}
-
-std::string manual_page(const std::vector<Command>& commands, const std::string& version) {
-  std::string out = fmt::format(
-      ".TH MEMSNAP 1 \"\" \"memsnap {}\"\n.SH NAME\nmemsnap \\- heap snapshots of running CPython processes\n"
-      ".SH SYNOPSIS\n.B memsnap\n[\\fIGLOBAL OPTIONS\\fR] \\fICOMMAND\\fR [\\fIOPTIONS\\fR] [\\fITARGET\\fR | "
-      "\\fIFILE\\fR]\n",
-      version);
-  const auto options_list = [](const po::options_description& options) {
-    std::string list;
-    for (const auto& option : options.options()) {
-      list += fmt::format(".TP\n.B {}\n{}\n", troff(option_form(*option)), troff(option->description()));
-    }
-    return list;
-  };
-  out += ".SH GLOBAL OPTIONS\n" + options_list(global_options()) + ".SH COMMANDS\n";
-  for (const Command& command : commands) {
-    out += fmt::format(".SS {}\n{}.\n.PP\n.B {}\n", troff(command.name), troff(command.summary), troff(usage(command)));
-    if (!command.description.empty()) {
-      out += ".PP\n";
-      std::string_view rest = command.description;
-      while (!rest.empty()) {
-        const std::size_t end = std::min(rest.find('\n'), rest.size());
-        out += troff(rest.substr(0, end)) + '\n';
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-      }
-    }
-    out += options_list(command.options);
-    out += ".PP\nExamples:\n";
-    for (const Example& example : command.examples) {
-      out += fmt::format(".TP\n.B {}\n{}\n", troff(example.command), troff(example.meaning));
-    }
-  }
-  out += ".SH EXIT STATUS\n";
-  for (const ExitCode code :
-       {ExitCode::kDone, ExitCode::kThreshold, ExitCode::kUsage, ExitCode::kNoSuchProcess, ExitCode::kNoPermission,
-        ExitCode::kUnsupported, ExitCode::kBusy, ExitCode::kGaveUp, ExitCode::kSomeFailed, ExitCode::kCannotWrite,
-        ExitCode::kBadFile, ExitCode::kTargetHarmed, ExitCode::kLeftBehind, ExitCode::kInternal}) {
-    out += fmt::format(".TP\n.B {}\n{}\n", static_cast<int>(code), troff(exit_code_meaning(code)));
   }
   return out;
 }

@@ -4,9 +4,11 @@
 
 #include "report/cli/command_line.h"
 #include "report/cli/commands.h"
+#include "report/cli/completion.h"
 #include "report/cli/help.h"
 #include "report/cli/option_values.h"
 #include "report/cli/program.h"
+#include "report/cli/value_types.h"
 #include "report/cli/version.h"
 
 namespace memsnap {
@@ -22,6 +24,11 @@ ExitCode run_help(const Invocation& invocation) {
   }
   if (option_flag(invocation.options, "markdown")) {
     invocation.output.write_text(markdown_help(commands));
+    return ExitCode::kDone;
+  }
+  if (const auto shell = option_value<std::string>(invocation.options, "completion")) {
+    const auto completion = *shell == "bash" ? bash_completion : *shell == "zsh" ? zsh_completion : fish_completion;
+    invocation.output.write_text(completion(commands));
     return ExitCode::kDone;
   }
   if (invocation.arguments.empty()) {
@@ -64,7 +71,10 @@ Command help_command() {
   auto add = command.options.add_options();
   add("man", po::bool_switch(), "the manual page, as troff");
   add("markdown", po::bool_switch(), "the reference page");
-  command.examples = {{"memsnap help snapshot", "everything about memsnap snapshot"}};
+  add("completion", one_of("completion", {"bash", "zsh", "fish"}), "completion of the command line, for a shell");
+  command.examples = {{"memsnap help snapshot", "everything about memsnap snapshot"},
+                      {"memsnap help --completion bash > ~/.local/share/bash-completion/completions/memsnap",
+                       "completion, where the package of memsnap is not installed"}};
   command.run = run_help;
   return command;
 }

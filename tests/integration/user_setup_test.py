@@ -1,0 +1,64 @@
+# memsnap-test: once full timeout=3000
+"""scripts/setup --user: a user without root builds memsnap on a machine that has none of the packages. The machine is a copy of this one,
+an overlay in a mount namespace of its own, with the packages removed."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import harness
+
+REMOVED = """cmake cmake-data ninja-build libelf-dev libdw-dev libunwind-dev libboost-program-options-dev libboost-program-options1.74-dev
+libboost1.74-dev libfmt-dev libzstd-dev libsqlite3-dev libabsl-dev robin-map-dev libgtest-dev googletest zlib1g-dev liblzma-dev libbz2-dev"""
+
+# $1 a folder, $2 the sources, $3 the packages, $4 the script that the user runs in the copy.
+AS_A_USER = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs none "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t proc none "$1/root/proc"
+mount --bind /dev "$1/root/dev"
+mount -t tmpfs none "$1/root/tmp"
+mkdir "$1/root/tmp/home"
+cp -r "$2" "$1/root/tmp/source"
+chown -R 65534:65534 "$1/root/tmp/home" "$1/root/tmp/source"
+chroot "$1/root" env DEBIAN_FRONTEND=noninteractive apt-get -q -y remove --purge $3
+exec env -i PATH=/usr/bin:/bin HOME=/tmp/home chroot "$1/root" setpriv --reuid 65534 --regid 65534 --clear-groups bash -ec "$4"
+"""
+
+SCRIPT = """
+cd /tmp/source
+! command -v cmake
+scripts/setup --user
+. /tmp/home/.cache/memsnap/deps/environment
+scripts/setup
+cmake --preset release
+cmake --build --preset release --target memsnap memsnap_static
+build/release/memsnap --version
+build/release/static/memsnap --version
+scripts/setup --user
+"""
+
+
+class UserSetup(harness.LiveTest):
+    def test_a_user_builds_with_what_was_unpacked(self):
+        source = self.folder / "source"
+        shutil.copytree(harness.ROOT, source, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+        copy = self.folder / "copy"
+        copy.mkdir()
+        done = subprocess.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", AS_A_USER, "sh", copy, source, REMOVED, SCRIPT],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(0, done.returncode, done.stdout[-6000:])
+        self.assertEqual(2, done.stdout.count("\nCPython 3.8 to 3.15"), done.stdout[-2000:])
+        self.assertTrue(done.stdout.endswith("nothing is missing\n"), done.stdout[-2000:])
+        self.assertTrue(shutil.which("cmake"))
+
+
+if __name__ == "__main__":
+    if os.getuid() != 0 or subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        print("skipped: needs root, and namespaces, to make a machine without the packages")
+        sys.exit(77)
+    harness.main()
