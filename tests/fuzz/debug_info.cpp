@@ -26,7 +26,7 @@ class OneFile final : public ImageFiles {
 void look_at(std::span<const std::uint8_t> bytes) {
   Mapping mapped;
   mapped.begin = kBase;
-  mapped.end = kBase + (bytes.size() / kPage + 1) * kPage;
+  mapped.end = kBase + kPage;
   mapped.inode = 1;
   mapped.readable = mapped.executable = true;
   mapped.name = "/nowhere/library.so";
@@ -41,7 +41,7 @@ void look_at(std::span<const std::uint8_t> bytes) {
     (void)image->symbol("f");
     (void)image->section(".text");
     const auto range = image->range();
-    for (std::uint64_t at = range.begin; at < range.end && at < range.begin + 8 * kPage; at += 16) {
+    for (std::uint64_t at = range.begin; at < range.end && at < range.begin + kPage; at += 16) {
       (void)symbols.find(at);
       (void)symbols.function(at + 1);
     }

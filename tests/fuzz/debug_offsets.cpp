@@ -1,14 +1,18 @@
 #include "snapshot/cpython/debug_offsets.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "attach/base/error.h"
-#include "snapshot/cpython/py_layout.h"
+#include "attach/base/log.h"
 #include "snapshot/cpython/python_process.h"
+#include "snapshot/walk/heap_walker.h"
+#include "snapshot/walk/plan.h"
 #include "tests/fuzz/fuzz_input.h"
+#include "tests/unit/walk/forged_process.h"
 
 namespace memsnap {
 namespace {
@@ -35,12 +39,27 @@ class ForgedImage final : public ElfImage {
   std::vector<Section> segments_;
 };
 
+// A heap of the release that the target says it is, walked with the offsets that it says.
+void walk_with(const DebugOffsets& offsets) {
+  constexpr std::uint32_t kFirst = 0x030d0000, kLast = 0x030fffff;
+  if (offsets.words.empty() || offsets.version.hex() < kFirst || offsets.version.hex() > kLast) return;
+  static std::map<std::uint32_t, ForgedProcess> made;
+  const std::uint32_t release = offsets.version.hex() >> 16 << 16 | 0xf0;
+  ForgedProcess& target = made.try_emplace(release, release).first->second;
+  PythonProcess python = target.python;
+  overlay(offsets, python.layout);
+  NullLog log;
+  try {
+    const WalkPlan plan = make_plan(target.memory(), target.map(), python, log);
+    require(walk_heap(target, plan, {}, log).objects <= (target.last - FakeArena::kBegin) / 8);
+  } catch (const Error&) {
+    return;  // a refusal
+  }
+}
+
 void look_at(const ProcessMemory& memory) {
   try {
-    if (const auto offsets = read_debug_offsets(memory, kRuntime); offsets && !offsets->words.empty()) {
-      HeapLayout layout = layout_for(offsets->version.hex());
-      overlay(*offsets, layout);
-    }
+    if (const auto offsets = read_debug_offsets(memory, kRuntime)) walk_with(*offsets);
   } catch (const Error& error) {
     require(error.code() == ExitCode::kUnsupported);
   }
