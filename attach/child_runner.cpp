@@ -31,39 +31,37 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kWatchEvery{10};
-constexpr std::uint64_t kAddressSpace = 0x7ffffffff000;
 constexpr std::chrono::seconds kStopLimit{10};
 constexpr int kSystemCallStop = SIGTRAP | 0x80;  // with PTRACE_O_TRACESYSGOOD
 constexpr unsigned long long kNoCall = ~0ull;
 
 bool failed(std::int64_t result) { return result < 0 && result > -4096; }
 
-// Whether a child must go because a memory limit comes near.
+// Whether a child must go because a memory limit comes near. A process that was killed gives its memory back in its own
+// time, and the kernel no longer sees it: it would take the target for what is written meanwhile.
 class LimitWatcher {
  public:
   explicit LimitWatcher(const std::vector<MemoryLimit>& limits)
-      : limits_(limits), least_(last_headroom(limits)), group_(kills_group(limits)) {}
+      : limits_(limits), least_(last_headroom(limits)), room_(headroom()), at_(steady_clock::now()) {}
 
-  // While a process that was killed gives its memory back, the kernel no longer sees it, and would take the target for
-  // what is written meanwhile. When the limit will be reached in that time the child stays: the kernel takes it first
-  // (oom_score_adj) and waits until its memory is free. Not where it takes all of the group.
   bool must_end() {
     if (limits_.empty()) return false;
-    const std::uint64_t room = memory_headroom(limits_).value_or(~0ull);
+    const std::uint64_t room = headroom();
     const auto now = steady_clock::now();
     const double lost = static_cast<double>(room_ - std::min(room_, room));
     const double share = std::chrono::duration<double>(kGivingBack) / std::chrono::duration<double>(now - at_);
     room_ = room;
     at_ = now;
-    return room < least_ && (group_ || lost * share < static_cast<double>(room));
+    return room < least_ || static_cast<double>(room) < lost * share;
   }
 
  private:
-  static constexpr milliseconds kGivingBack{20};
+  static constexpr milliseconds kGivingBack{100};
+  std::uint64_t headroom() const { return memory_headroom(limits_).value_or(~0ull); }
+
   const std::vector<MemoryLimit>& limits_;
   std::uint64_t least_;
-  bool group_;
-  std::uint64_t room_ = 0;
+  std::uint64_t room_;
   steady_clock::time_point at_;
 };
 
@@ -275,8 +273,6 @@ void ChildRunner::kill() {
   watcher_ = {};  // joins: nothing else may signal the pid from here on
   if (pid_ == 0) return;
   last_cpu_ms_ = cpu_ms();
-  // First its memory, while the kernel can still see it: see LimitWatcher.
-  if (!ended_ && !limits_.empty()) system_call(SYS_munmap, {0, kAddressSpace, 0, 0, 0, 0});
   if (!ended_) ::kill(pid_, SIGKILL);
   const auto deadline = steady_clock::now() + kStopLimit;
   for (int status = 0; !ended_ && wait_status(deadline, &status);) continue;
