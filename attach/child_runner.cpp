@@ -37,6 +37,34 @@ constexpr unsigned long long kNoCall = ~0ull;
 
 bool failed(std::int64_t result) { return result < 0 && result > -4096; }
 
+// Whether a child must go because a memory limit comes near. A process that was killed gives its memory back in its own
+// time, and the kernel no longer sees it: it would take the target for what is written meanwhile.
+class LimitWatcher {
+ public:
+  explicit LimitWatcher(const std::vector<MemoryLimit>& limits)
+      : limits_(limits), least_(last_headroom(limits)), room_(headroom()), at_(steady_clock::now()) {}
+
+  bool must_end() {
+    if (limits_.empty()) return false;
+    const std::uint64_t room = headroom();
+    const auto now = steady_clock::now();
+    const double lost = static_cast<double>(room_ - std::min(room_, room));
+    const double share = std::chrono::duration<double>(kGivingBack) / std::chrono::duration<double>(now - at_);
+    room_ = room;
+    at_ = now;
+    return room < least_ || static_cast<double>(room) < lost * share;
+  }
+
+ private:
+  static constexpr milliseconds kGivingBack{100};
+  std::uint64_t headroom() const { return memory_headroom(limits_).value_or(~0ull); }
+
+  const std::vector<MemoryLimit>& limits_;
+  std::uint64_t least_;
+  std::uint64_t room_;
+  steady_clock::time_point at_;
+};
+
 }  // namespace
 
 ChildRunner::ChildRunner(const SameProgram& target, pid_t child, const Gadgets& gadgets, SeccompGate gate,
@@ -64,14 +92,13 @@ ChildRunner::ChildRunner(const SameProgram& target, pid_t child, const Gadgets& 
 ChildRunner::~ChildRunner() { kill(); }
 
 void ChildRunner::watch(const std::stop_token& stop) {
-  const std::uint64_t least = last_headroom(limits_);
+  LimitWatcher limit(limits_);
   std::mutex mutex;
   std::condition_variable_any changed;
   std::unique_lock lock(mutex);
   while (!changed.wait_for(lock, stop, kWatchEvery, [&] { return stop.stop_requested(); })) {
     // The child shares the target's descriptors: it must not keep its ports open when the target is gone.
-    bool end = !target_.still();
-    if (!limits_.empty()) end = end || memory_headroom(limits_).value_or(~0ull) < least;
+    const bool end = !target_.still() || limit.must_end();
     if (end) ::kill(pid_, SIGKILL);  // not reaped yet, so the pid is still the child's
   }
 }

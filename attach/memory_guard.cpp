@@ -129,10 +129,12 @@ std::optional<double> memory_used_part(const std::vector<MemoryLimit>& limits) {
   return largest;
 }
 
+bool kills_group(const std::vector<MemoryLimit>& limits) {
+  return std::any_of(limits.begin(), limits.end(), [](const MemoryLimit& limit) { return limit.kills_group; });
+}
+
 std::uint64_t last_headroom(const std::vector<MemoryLimit>& limits) {
-  const bool kills_group =
-      std::any_of(limits.begin(), limits.end(), [](const MemoryLimit& limit) { return limit.kills_group; });
-  return kills_group ? 2 * kLastHeadroom : kLastHeadroom;
+  return kills_group(limits) ? 2 * kLastHeadroom : kLastHeadroom;
 }
 
 FreezeCost read_freeze_cost(pid_t pid) {
@@ -143,8 +145,9 @@ FreezeCost read_freeze_cost(pid_t pid) {
   return cost;
 }
 
-std::uint64_t predicted_child_memory(const FreezeCost& cost) {
-  return kFixedCost + cost.page_tables + cost.resident / kBitmapShare + cost.resident / kCopiedShare;
+std::uint64_t predicted_child_memory(const FreezeCost& cost, bool all_may_be_written) {
+  const std::uint64_t copied = all_may_be_written ? cost.resident : cost.resident / kCopiedShare;
+  return kFixedCost + cost.page_tables + cost.resident / kBitmapShare + copied;
 }
 
 std::chrono::milliseconds predicted_pause(const FreezeCost& cost) {
@@ -168,7 +171,8 @@ void require_room(pid_t pid, std::chrono::milliseconds max_pause) {
                 fmt::format("allow it with --max-pause {}ms", pause.count() * 2));
   }
   const auto limits = memory_limits(pid);
-  const std::uint64_t need = predicted_child_memory(cost) + last_headroom(limits);
+  // Elsewhere the kernel takes the child first when it is written to faster than we look.
+  const std::uint64_t need = predicted_child_memory(cost, kills_group(limits)) + last_headroom(limits);
   const auto below_limit = memory_headroom(limits);
   const std::uint64_t room = std::min(below_limit.value_or(~0ull), available_memory());
   if (room >= need) return;

@@ -29,8 +29,11 @@ std::optional<std::uint64_t> memory_headroom(const std::vector<MemoryLimit>& lim
 // The largest part of a limit that is used, 0 to 1, counted likewise. Empty: no limit.
 std::optional<double> memory_used_part(const std::vector<MemoryLimit>& limits);
 
+// Whether running out would kill all processes below one of them, whoever is marked to go first (memory.oom.group).
+bool kills_group(const std::vector<MemoryLimit>& limits);
+
 // Below this headroom a frozen child is killed: the target's allocations come first. More where running out would kill
-// the whole group (memory.oom.group), whoever is marked to go first.
+// the whole group.
 std::uint64_t last_headroom(const std::vector<MemoryLimit>& limits);
 
 // What counts for a freeze, from /proc/PID/status: cheap, and no lock of the target's is held for it.
@@ -43,8 +46,8 @@ struct FreezeCost {
 FreezeCost read_freeze_cost(pid_t pid);
 
 // What a frozen child may cost in memory: page tables, the walker's buffers and bitmap, pages the target writes
-// meanwhile.
-std::uint64_t predicted_child_memory(const FreezeCost& cost);
+// meanwhile: a part of them, or all.
+std::uint64_t predicted_child_memory(const FreezeCost& cost, bool all_may_be_written);
 // How long the target would be stopped for the kernel's copy of its page tables.
 std::chrono::milliseconds predicted_pause(const FreezeCost& cost);
 

@@ -4,6 +4,8 @@
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,12 +16,18 @@
 #include <span>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+
+#include "attach/build_id.h"
 
 namespace memsnap {
 namespace {
 
 constexpr std::size_t kMaxMangled = 1024;
 constexpr std::size_t kMaxFunction = 256;
+constexpr std::uint64_t kMaxDebugFile = 4ull << 30;
+constexpr std::uint64_t kMaxCopied = 512ull << 20;
+constexpr std::uint64_t kMaxChecked = 512ull << 20;  // of a file that only its checksum vouches for
 constexpr const char* kDebugFiles = "/usr/lib/debug";
 
 // Without what the linker and the compiler put behind a name: the version of a symbol, the clone of a function.
@@ -43,15 +51,34 @@ std::string demangled(const char* name) {
   return text;
 }
 
-FileDescriptor open_regular(const std::string& path) {
-  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+// libdw maps files: one that its owner cuts short meanwhile would be a SIGBUS here, so what others may write is copied.
+FileDescriptor steady(FileDescriptor file) {
   struct stat status {};
-  if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
-  return file;
+  if (!file || ::fstat(file.get(), &status) != 0) return {};
+  if (status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return file;
+  if (static_cast<std::uint64_t>(status.st_size) > kMaxCopied) return {};
+  FileDescriptor copy(::memfd_create("library", MFD_CLOEXEC));
+  off_t at = 0;
+  while (copy && at < status.st_size) {
+    const ssize_t sent = ::sendfile(copy.get(), file.get(), &at, static_cast<std::size_t>(status.st_size - at));
+    if (sent <= 0) return {};
+  }
+  return copy;
+}
+
+// A debug file, whole and no larger than can be: libdwfl would unpack what is no ELF file, and read for hours from one
+// with holes.
+FileDescriptor open_debug_file(const std::string& path) {
+  struct stat status {};
+  FileDescriptor file = open_regular_file(path, &status);
+  const bool modest = file && static_cast<std::uint64_t>(status.st_size) <= kMaxDebugFile;
+  return modest && build_id_of_file(file.get()) ? steady(std::move(file)) : FileDescriptor();
 }
 
 // The checksum of .gnu_debuglink (CRC-32, as in zip), bit by bit: such files are few.
 bool has_checksum(int file, std::uint32_t wanted) {
+  struct stat status {};
+  if (::fstat(file, &status) != 0 || static_cast<std::uint64_t>(status.st_size) > kMaxChecked) return false;
   std::array<std::uint32_t, 256> table{};
   for (std::uint32_t i = 0; i < table.size(); ++i) {
     table.at(i) = i;
@@ -86,7 +113,7 @@ int find_debug_file(Dwfl_Module* module, void**, const char* path, Dwarf_Addr, c
   };
   const std::string by_build = path_of_build(module);
   if (!by_build.empty()) {
-    if (FileDescriptor file = open_regular(by_build)) return take(std::move(file), by_build);
+    if (FileDescriptor file = open_debug_file(by_build)) return take(std::move(file), by_build);
   }
   const std::string_view wanted = link == nullptr ? "" : link;
   const std::string_view whole = path == nullptr ? "" : path;
@@ -94,7 +121,7 @@ int find_debug_file(Dwfl_Module* module, void**, const char* path, Dwarf_Addr, c
   const std::string_view folder = whole.substr(0, whole.rfind('/'));
   for (const std::string& name : {fmt::format("{}{}/{}", kDebugFiles, folder, wanted),
                                   fmt::format("{}/.debug/{}", folder, wanted), fmt::format("{}/{}", folder, wanted)}) {
-    FileDescriptor file = open_regular(name);
+    FileDescriptor file = open_debug_file(name);
     if (file && has_checksum(file.get(), checksum)) return take(std::move(file), name);
   }
   return -1;
@@ -122,7 +149,7 @@ struct NativeSymbols::State {
   Dwfl_Module* module_of(const ElfImage& image) {
     const auto [known_module, is_new] = modules.try_emplace(&image, nullptr);
     if (!is_new || dwfl == nullptr) return known_module->second;
-    const FileDescriptor file = image.open();
+    const FileDescriptor file = steady(image.open());
     const int fd = file ? ::fcntl(file.get(), F_DUPFD_CLOEXEC, 0) : -1;
     if (fd < 0) return nullptr;
     dwfl_report_begin_add(dwfl);

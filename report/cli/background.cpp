@@ -49,9 +49,13 @@ void tell_error(int fd, const Error& error) {
 FileDescriptor open_log(const std::string& path) {
   FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   struct stat status {};
-  if (file && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode)) return file;
-  throw Error(ExitCode::kCannotWrite,
-              fmt::format("cannot write the log {}: {}", path, file ? "it is no file" : std::strerror(errno)),
+  const char* why = file ? "it is no file" : std::strerror(errno);
+  if (file && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode)) {
+    // One that lay there already: another user's could be read by that user, and another name of a file leads to it.
+    if (status.st_uid == ::geteuid() && status.st_nlink == 1) return file;
+    why = "it is another user's, or has another name too";
+  }
+  throw Error(ExitCode::kCannotWrite, fmt::format("cannot write the log {}: {}", path, why),
               "choose another place with -o");
 }
 

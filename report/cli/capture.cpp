@@ -14,6 +14,7 @@
 #include "report/cli/value_types.h"
 #include "report/cli/version.h"
 #include "report/text_layout.h"
+#include "snapshot/session/redact.h"
 #include "snapshot/session/take_core_snapshot.h"
 #include "snapshot/store/snapshot_file.h"
 
@@ -203,11 +204,17 @@ Capture Capturer::take_core(const std::string& core) const {
   return keep(std::move(result), path);
 }
 
+void Capturer::hide_texts(Snapshot& snapshot) const {
+  const auto expressions = option_value<std::vector<std::string>>(invocation_.options, "redact");
+  if (expressions) redact(snapshot, *expressions);
+}
+
 Capture Capturer::keep(SnapshotResult result, const std::string& path, bool again) const {
   const po::variables_map& options = invocation_.options;
   Capture capture{std::move(result), std::nullopt};
   SnapshotHeader& header = capture.result.snapshot.header;
   header.tool_version = version_number();
+  hide_texts(capture.result.snapshot);
   if (option_flag(options, "require-complete") && (header.partial || !header.consistent)) {
     throw Error(ExitCode::kGaveUp,
                 header.partial ? "the snapshot is partial, and --require-complete was given"

@@ -43,6 +43,8 @@ class Capturer {
   // While it is tracked by ourselves. Not ended by the Ctrl-C that ends the tracking.
   SnapshotResult look_at_tracked(const Candidate& target, const TableReader& tables, SliceRecorder& recorder) const;
   Capture keep(SnapshotResult result, const std::string& path, bool again = false) const;
+  // What --redact says, also of what was added to it since; keep() does it too.
+  void hide_texts(Snapshot& snapshot) const;
   // The same from a core file. Throws Error kUsage for options that only a process has.
   Capture take_core(const std::string& core) const;
   bool is_dry_run() const { return dry_run_; }

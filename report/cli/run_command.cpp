@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "attach/base/own_file.h"
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
 #include "report/cli/files.h"
@@ -62,7 +63,7 @@ class ReportFile {
     own_ = true;
     fd_ = STDOUT_FILENO;
     if (*path == "-") return;
-    file_ = FileDescriptor(::open(path->c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
+    file_ = open_own(*path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
     if (!file_)
       throw Error(ExitCode::kCannotWrite, fmt::format("cannot write {}: {}", *path, std::strerror(errno)), "");
     fd_ = file_.get();

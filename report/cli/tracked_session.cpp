@@ -237,6 +237,7 @@ void TrackedSession::complete(TrackingResult& tracked) {
   first_.reset();
   Snapshot& snapshot = last_->snapshot;
   snapshot.profile = std::move(tracked.profile);
+  capturer_.hide_texts(snapshot);
   SnapshotHeader& header = snapshot.header;
   header.target_ended = header.target_ended || tracked.target_ended;
   header.tracking = {.end = tracked.end_reason,

@@ -30,7 +30,7 @@ std::string_view allocator_name(Allocator allocator) {
 }
 
 SliceRecorder::SliceRecorder(const TableReader& tables, NativeNames native_names, SliceLimits limits)
-    : tables_(tables), limits_(limits), trie_(tables, profile_, std::move(native_names)) {
+    : limits_(limits), trie_(tables, profile_, std::move(native_names)) {
   profile_.began_ns = profile_.ended_ns = static_cast<std::int64_t>(tables.header().began_ns);
   profile_.period = tables.period();
   for (const std::string_view name : kAllocatorNames) profile_.allocators.push_back({profile_.strings.add(name), 0, 0});

@@ -62,7 +62,6 @@ class SliceRecorder {
   void fill_threads(const TableReading& reading);
   void add_slice(const TableReading& reading, const std::vector<Sums>& now, std::int64_t now_ns, std::uint64_t rss);
 
-  const TableReader& tables_;
   SliceLimits limits_;
   AllocationProfile profile_;
   CallTrie trie_;

@@ -13,7 +13,9 @@ namespace {
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kMaxPlaces = 64u << 20;
 constexpr std::size_t kMaxTable = 1u << 22;
-constexpr std::size_t kFirstTable = 16;  // INITIAL_ARENA_OBJECTS
+constexpr std::size_t kMaxArenas = 1u << 20;   // a TiB of them
+constexpr std::size_t kMaxBatches = 1u << 19;  // behind the first ones: forged tables may overlap without end
+constexpr std::size_t kFirstTable = 16;        // INITIAL_ARENA_OBJECTS
 
 // struct arena_object; the same since 2.5.
 struct ArenaObject {
@@ -93,6 +95,7 @@ class TableFinder {
     for (std::size_t read = 0; read < kMaxTable; read += entries.size()) {
       const std::uint64_t at = table + read * sizeof(ArenaObject);
       if (!in_anonymous(at, sizeof(entries)) || !cached_.copy(at, std::as_writable_bytes(std::span(entries)))) break;
+      if (read != 0 && (++batches_ > kMaxBatches || found_.size() > kMaxArenas)) break;
       for (const ArenaObject& entry : entries) {
         const bool unused = entry.address == 0 && (entry.nextarena == 0 || is_entry(entry.nextarena, table));
         if (!unused && !(fits(entry, form) && first_pool_fits(entry, form))) {
@@ -115,6 +118,7 @@ class TableFinder {
   const ProcessMemory& cached_;
   std::vector<Run> ranges_;
   std::unordered_set<std::uint64_t> tables_;
+  std::size_t batches_ = 0;
   std::vector<PymallocArena> found_;
 };
 

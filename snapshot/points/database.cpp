@@ -29,7 +29,7 @@ std::string unchanging_uri(const std::string& path) {
 
 // A reader opens for writing too where it may: else the files that SQLite keeps beside one in use would stay.
 int flags_of(DatabaseMode mode) {
-  constexpr int kAlways = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
+  constexpr int kAlways = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW;
   return kAlways |
          (mode == DatabaseMode::kReadUnchanging ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE);
 }

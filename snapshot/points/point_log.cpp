@@ -18,6 +18,7 @@
 #include "attach/base/error.h"
 #include "attach/base/file_descriptor.h"
 #include "snapshot/points/log_format.h"
+#include "snapshot/points/log_place.h"
 
 namespace memsnap {
 namespace {
@@ -150,12 +151,15 @@ PointLog PointLog::for_writing(const std::string& path, const PointLogOptions& o
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0 && errno == ENOENT) make_log(path);
   require_sqlite_file(path);
+  const std::string place = place_of_log(path);
+  require_own_side_files(place);
   for (;;) {
     try {
-      PointLog log(path, Database(path, DatabaseMode::kWrite, patience), options);
+      PointLog log(path, Database(place, DatabaseMode::kWrite, patience), options);
       // A point is safe when the command has ended, also if the machine ends right after it.
       log.database_.run("PRAGMA synchronous = FULL");
       log.check_format();
+      require_own_side_files(place);  // what was put there meanwhile has been read
       return log;
     } catch (const SqliteError& error) {
       // Some locks of the first and the last user of a file do not ask the handler of SQLite.
@@ -167,19 +171,22 @@ PointLog PointLog::for_writing(const std::string& path, const PointLogOptions& o
 
 PointLog PointLog::for_reading(const std::string& path, const PointLogOptions& options) {
   require_sqlite_file(path);
+  const std::string place = place_of_log(path);
+  require_own_side_files(place);
   const LockPatience patience{options.patience, options.cancelled};
   const LockWait wait(patience);
   bool unchanging = false;
   for (;;) {
     try {
       const DatabaseMode mode = unchanging ? DatabaseMode::kReadUnchanging : DatabaseMode::kRead;
-      PointLog log(path, Database(path, mode, patience), options);
+      PointLog log(path, Database(place, mode, patience), options);
       log.check_format();
+      require_own_side_files(place);
       return log;
     } catch (const SqliteError& error) {
       // A folder that may not be written: fine, as long as no writer left something beside the file.
       const bool may_not_write = error.code() == SQLITE_CANTOPEN || error.code() == SQLITE_READONLY;
-      if (may_not_write && !unchanging && ::access((path + "-wal").c_str(), F_OK) != 0) {
+      if (may_not_write && !unchanging && ::access((place + "-wal").c_str(), F_OK) != 0) {
         unchanging = true;
         continue;
       }

@@ -14,7 +14,6 @@
 #include "attach/core_process.h"
 #include "attach/native_symbols.h"
 #include "snapshot/cpython/python_process.h"
-#include "snapshot/session/redact_stacks.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/session/walked_heap.h"
 #include "snapshot/threads/thread_reader.h"
@@ -98,9 +97,7 @@ ThreadStacks stacks_of(const CoreFile& core, const CoreProcess& process, const P
   if (request.native) reader.unwind(process.memory(), process.map());
   NativeSymbols symbols(images);
   reader.name_native(symbols);
-  ThreadStacks stacks = reader.finish();
-  redact_stacks(stacks, request.redact);
-  return stacks;
+  return reader.finish();
 }
 
 }  // namespace

@@ -19,7 +19,7 @@
 #include "snapshot/memory/breakdown.h"
 #include "snapshot/memory/resident_pages.h"
 #include "snapshot/session/native_memory.h"
-#include "snapshot/session/redact_stacks.h"
+#include "snapshot/session/redact.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/session/walked_heap.h"
 #include "snapshot/threads/thread_reader.h"
@@ -98,6 +98,7 @@ class Session {
     frozen.reset();
     header().target_ended = !target_.alive();
     analyse(result_.snapshot, std::move(late_roots), log_);
+    redact(result_.snapshot, request_.redact);
     return std::move(result_);
   }
 
@@ -184,8 +185,7 @@ class Session {
   void name_threads(ThreadReader& threads) {
     NativeSymbols symbols(images_);
     threads.name_native(symbols);
-    ThreadStacks& stacks = result_.snapshot.threads.emplace(threads.finish());
-    redact_stacks(stacks, request_.redact);
+    result_.snapshot.threads = threads.finish();
   }
 
   void take_over(const FreezeFacts& facts) {

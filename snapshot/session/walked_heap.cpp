@@ -22,7 +22,7 @@ double own_cpu_ms() {
   return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
 }
 
-void fill_header(SnapshotHeader& header, WalkResult& walked, const std::vector<std::string>& redact) {
+void fill_header(SnapshotHeader& header, WalkResult& walked) {
   header.objects = walked.objects;
   header.edges = walked.graph.edge_count();
   header.bytes = walked.bytes;
@@ -37,11 +37,6 @@ void fill_header(SnapshotHeader& header, WalkResult& walked, const std::vector<s
   header.skipped_types = std::move(walked.skipped_types);
   header.python_sizeof_types = std::move(walked.python_sizeof_types);
   for (std::string& warning : walked.warnings) header.warnings.push_back(std::move(warning));
-  if (redact.empty()) return;
-  const Redactor redactor(redact);
-  TargetInfo& target = header.target;
-  target.command_line = redactor.apply(target.command_line);
-  target.name = redactor.apply(target.name);
 }
 
 // Roots of last resort, only for what nothing else reaches; then roots for what only C, or nothing, refers to.
@@ -101,7 +96,7 @@ std::vector<Root> walk_into(Snapshot& snapshot, FrozenProcess& frozen, const Pyt
   header.walk_ms = watch.wall_ms();
   header.walk_cpu_ms = watch.cpu_ms();
   header.during_collection = plan.during_collection;
-  fill_header(header, walked, request.redact);
+  fill_header(header, walked);
   snapshot.graph = std::move(walked.graph);
   return std::move(walked.late_roots);
 }

@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kNameLimit = 256;       // bytes kept of a name
 constexpr std::size_t kHashLimit = 1u << 20;  // characters hashed of a text
 constexpr std::size_t kRedactReach = 1024;    // characters
+constexpr std::string_view kReplacement = "[redacted]";
 
 bool names_its_owner(std::string_view field) {
   return field == "__name__" || field == "__qualname__" || field == "co_name" || field == "co_qualname" ||
@@ -69,7 +70,19 @@ Redactor::Redactor(const std::vector<std::string>& expressions) {
 
 Redactor::~Redactor() = default;
 
+// What was replaced before stays, so that a text may pass here again.
 std::string Redactor::apply(std::string text) const {
+  std::string result;
+  for (std::size_t at = 0;;) {
+    const std::size_t mark = text.find(kReplacement, at);
+    result += apply_to_piece(text.substr(at, mark - at));
+    if (mark == std::string::npos) return result;
+    result += kReplacement;
+    at = mark + kReplacement.size();
+  }
+}
+
+std::string Redactor::apply_to_piece(std::string text) const {
   for (const auto& expression : expressions_) {
     std::string result;
     const char* rest = text.c_str();
@@ -81,7 +94,7 @@ std::string Redactor::apply(std::string text) const {
         result.push_back(rest[match.rm_so]);
         rest += match.rm_so + 1;
       } else {
-        result += "[redacted]";
+        result += kReplacement;
         rest += match.rm_eo;
       }
       flags = REG_NOTBOL;

@@ -22,6 +22,7 @@ class Redactor {
   std::string apply(std::string text) const;
 
  private:
+  std::string apply_to_piece(std::string text) const;
   struct Compiled;
   std::vector<std::unique_ptr<Compiled>> expressions_;
 };

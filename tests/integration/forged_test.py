@@ -1,15 +1,17 @@
 # memsnap-test: once timeout=1200
 """A process whose heap is forged gives a partial snapshot that counts what was unreadable, or a refusal; never a crash or a hang."""
 
+import subprocess
+
 import harness
-from harness import Target, memsnap
+from harness import TARGETS, Target, memsnap
 
 PATIENCE = 240  # seconds for one run of memsnap, which needs ten of CPU time: a hang here would take hours
 
 
 class ForgedHeap(harness.LiveTest):
-    def check(self, *forgeries, method="auto"):
-        with Target("forged.py", *forgeries) as target:
+    def check(self, *forgeries, method="auto", environment=None):
+        with Target("forged.py", *forgeries, environment=environment) as target:
             result = memsnap("snapshot", target.pid, "-o", self.file_name(), "--json", "--method", method, timeout=PATIENCE)
             self.assertEqual(0, result.status, str(result))
             answer = result.json()
@@ -23,8 +25,8 @@ class ForgedHeap(harness.LiveTest):
             self.assertEqual(0, result.status, str(result))
         return answer, types
 
-    def good_objects_are_found(self, *forgeries, method="auto"):
-        answer, types = self.check(*forgeries, method=method)
+    def good_objects_are_found(self, *forgeries, **more):
+        answer, types = self.check(*forgeries, **more)
         self.assertEqual(1000, types["__main__.Kept"][0], types)
         return answer
 
@@ -51,6 +53,14 @@ class ForgedHeap(harness.LiveTest):
     def test_broken_lists_of_the_collector(self):
         # Kept is reached from its module all the same.
         self.good_objects_are_found("lists")
+
+    def test_sizes_of_blocks_of_malloc(self):
+        self.good_objects_are_found("chunks")
+
+    def test_arenas_that_overlap_without_end(self):
+        library = self.folder / "forged_arenas.so"
+        subprocess.run(["gcc", "-O1", "-shared", "-fPIC", TARGETS / "forged_arenas.c", "-o", library], check=True)
+        self.good_objects_are_found("arenas", environment={"FORGED_LIBRARY": str(library)})
 
 
 if __name__ == "__main__":

@@ -108,6 +108,20 @@ def lists():
     put(id(second) - 16, WILD)
 
 
+def chunks():
+    """Sizes of blocks of malloc: without end, none, and such that blocks overlap."""
+    libc.malloc.restype = ctypes.c_void_p
+    blocks = [libc.malloc(64) for _ in range(64)]
+    for block, size in zip(blocks[::4], ((1 << 63) | 1, ~0, 0, 1, 17, 8 * 4096 + 1, (1 << 62) | 2, (1 << 47) | 5, 33, 49, 161)):
+        put(block - 8, size)
+
+
+def arenas():
+    """argv has no room for it: the library's name is in the environment."""
+    if ctypes.CDLL(os.environ["FORGED_LIBRARY"]).forge() != 0:
+        sys.exit(1)
+
+
 gc.disable()
 for name in sys.argv[1:]:
     globals()[name]()

@@ -107,5 +107,27 @@ TEST_F(Pymalloc, PoolsTellFormsApartThatTheTableDoesNot) {
   EXPECT_EQ(arenas[0].arena_size, 1u << 20);
 }
 
+// Each table is the one before from its second entry on, and all of their arenas are the same.
+TEST_F(Pymalloc, TablesThatOverlapWithoutEndAreNotAllRead) {
+  constexpr std::uint64_t kEntries = 1u << 17;
+  constexpr std::uint64_t kTables = 1u << 12;
+  const std::uint64_t table = kArena + (4u << 20);
+  memory_.map(table, kEntries * 48);
+  memory_.map(0x700000, kTables * 8);
+  for (std::uint64_t i = 0; i < kEntries; ++i) {
+    memory_.put(table + 48 * i, kArena);
+    memory_.put(table + 48 * i + 8, kArena + kPool);
+    memory_.put<std::uint32_t>(table + 48 * i + 16, 63);
+    memory_.put<std::uint32_t>(table + 48 * i + 20, 64);
+  }
+  for (std::uint64_t i = 0; i < kTables; ++i) memory_.put(0x700000 + 8 * i, table + 48 * i);
+  put_pool(kArena, 32, 5);
+  const MemoryMap map = MemoryMap::parse("20000000-21000000 rw-p 00000000 00:00 0 \n");
+
+  const auto arenas = find_pymalloc_arenas(memory_, memory_, map, {{0x700000, 0x700000 + 8 * kTables}});
+
+  EXPECT_EQ(arenas.size(), 1u);
+}
+
 }  // namespace
 }  // namespace memsnap

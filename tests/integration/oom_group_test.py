@@ -1,0 +1,86 @@
+# memsnap-test: once timeout=600
+"""A process in a cgroup with memory.oom.group=1 near its limit lives on, whatever it writes while its copy is looked at.
+
+Only cgroup v2 has that: where the memory controller is v1's, this is skipped. MEMSNAP_TEST_ANY_LIMIT=1 tries it there all the same: a copy is
+then allowed that may be written to faster than it can be ended.
+"""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+import unittest
+
+import harness
+from harness import Target, memsnap
+
+MIB = 1 << 20
+LIMIT, HELD = 260 * MIB, 130 * MIB
+DONE, GAVE_UP = 0, 7
+
+# Writes to all of its memory all the time; counts its rounds.
+PROGRAM = """
+import os, sys, threading
+with open(sys.argv[1], "w") as group:
+    group.write(str(os.getpid()))
+class Session:
+    pass
+kept = [Session() for _ in range(20000)]
+data = bytearray(int(sys.argv[2]))
+rounds = 0
+def write():
+    global rounds
+    while True:
+        data[rounds % 4096::4096] = bytes([rounds % 251]) * len(range(rounds % 4096, len(data), 4096))
+        rounds += 1
+threading.Thread(target=write, daemon=True).start()
+os.write(1, b"ready\\n")
+while os.read(0, 1):
+    before = rounds
+    while rounds == before:
+        pass
+    os.write(1, b"alive\\n")
+"""
+
+
+class OomGroup(harness.LiveTest):
+    def setUp(self):
+        super().setUp()
+        places = [("/sys/fs/cgroup", "memory.max")]
+        if os.environ.get("MEMSNAP_TEST_ANY_LIMIT"):
+            places.append(("/sys/fs/cgroup/memory", "memory.limit_in_bytes"))
+        for root, name in places:
+            if not os.access(root, os.W_OK) or not os.path.exists(root + "/cgroup.procs"):
+                continue
+            self.group = pathlib.Path(tempfile.mkdtemp(dir=root, prefix="memsnap-test-"))
+            self.addCleanup(self.remove_group)
+            if (self.group / name).exists():
+                (self.group / name).write_text(str(LIMIT))
+                self.kills_group = (self.group / "memory.oom.group").exists()
+                if self.kills_group:
+                    (self.group / "memory.oom.group").write_text("1")
+                return
+        raise unittest.SkipTest("no memory cgroup of version 2 can be made here")
+
+    def remove_group(self):
+        with contextlib.suppress(OSError):
+            self.group.rmdir()
+
+    def group_kills(self):
+        events = (self.group / "memory.events").read_text().split()
+        return int(dict(zip(events[::2], events[1::2])).get("oom_group_kill", 0))
+
+    def test_a_target_that_writes_all_its_memory(self):
+        with Target(PROGRAM, self.group / "cgroup.procs", HELD) as target:
+            for method in ("auto", "freeze", "auto"):
+                result = memsnap("snapshot", target.pid, "-q", "-o", self.file_name(), "--method", method)
+                self.assertIn(result.status, (DONE, GAVE_UP), str(result))
+                target.say(b"x")
+                target.expect(b"alive")
+            if self.kills_group:
+                self.assertEqual(0, self.group_kills())
+
+
+if __name__ == "__main__":
+    harness.require_supported_python()
+    harness.main()
