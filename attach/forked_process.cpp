@@ -77,6 +77,7 @@ class ForkedProcess final : public FrozenProcess {
 
   std::vector<std::string> release() override {
     if (std::exchange(released_, true)) return {};
+    reserve_.reset();
     return tracer_ ? tracer_->run([this] { return end_child(); }) : end_child();
   }
 
@@ -90,6 +91,8 @@ class ForkedProcess final : public FrozenProcess {
     uncached_.emplace(zombie_.pid, *map_);
     memory_.emplace(*uncached_, *map_, kCacheBytes);
   }
+
+  void keep_reserve(std::unique_ptr<std::byte[]> reserve) { reserve_ = std::move(reserve); }
 
   // From its own thread to the caller's.
   void hand_over(std::unique_ptr<TracerThread> tracer) {
@@ -124,6 +127,7 @@ class ForkedProcess final : public FrozenProcess {
   std::optional<ChildRunner> runner_;
   std::optional<TracedChild> traced_;
   bool released_ = false;
+  std::unique_ptr<std::byte[]> reserve_;  // for the way back, when memory has run out
   std::unique_ptr<TracerThread> tracer_;  // ends first
 };
 
@@ -137,11 +141,14 @@ class ForkedProcess final : public FrozenProcess {
               "please report this with the output of: memsnap doctor");
 }
 
+constexpr std::size_t kReserve = 4u << 20;
+
 struct Prepared {
   MemoryMap map;
   Gadgets gadgets;
   SameProgram program;  // before the stop: right after it the target may already replace itself
   std::vector<LeftChild> left;
+  std::unique_ptr<std::byte[]> reserve = std::make_unique_for_overwrite<std::byte[]>(kReserve);
 };
 
 // Everything that can be found out before anything stops.
@@ -169,6 +176,7 @@ std::unique_ptr<ForkedProcess> fork_off(const ProcessId& target, const FreezeOpt
   }
   auto frozen = std::make_unique<ForkedProcess>(
       target, std::move(prepared.program), LeftChild{cloned.child, static_cast<pid_t>(cloned.value)}, prepared.gadgets);
+  frozen->keep_reserve(std::move(prepared.reserve));
   const bool same = borrowed->restore();
   const std::vector<pid_t> changed = stopped.changed();
 

@@ -116,6 +116,7 @@ void LaunchedProcess::become(const LaunchCommand& command, char* const* argument
   } while (got < 0 && errno == EINTR);
   if (got != 1) ::_exit(kNotStarted);
   ::sigaction(SIGPIPE, &command.broken_pipe, nullptr);
+  ::sigaction(SIGXFSZ, &command.file_too_large, nullptr);
   ::sigaction(SIGCHLD, &command.child_ended, nullptr);
   ::sigprocmask(SIG_SETMASK, &command.blocked, nullptr);
   ::execvp(arguments[0], arguments);

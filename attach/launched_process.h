@@ -21,8 +21,9 @@ namespace memsnap {
 struct LaunchCommand {
   std::vector<std::string> arguments;  // the program first; without a '/' it is looked for in PATH
   sigset_t blocked{};
-  struct sigaction broken_pipe {};  // of SIGPIPE
-  struct sigaction child_ended {};  // of SIGCHLD
+  struct sigaction broken_pipe {};     // of SIGPIPE
+  struct sigaction file_too_large {};  // of SIGXFSZ
+  struct sigaction child_ended {};     // of SIGCHLD
 };
 
 // A command from its fork to the moment it is let go, traced by a thread of its own: held where memsnap wants to look

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <optional>
@@ -68,6 +69,13 @@ ProcessId ProcessId::open(pid_t pid) {
   return {pid, stat->start_time, std::move(pidfd)};
 }
 
+ProcessId ProcessId::open(pid_t pid, std::uint64_t start_time) {
+  ProcessId found = open(pid);
+  if (start_time != 0 && found.start_time_ != start_time)
+    throw Error(ExitCode::kNoSuchProcess, fmt::format("process {} has ended, and its pid is another's", pid), "");
+  return found;
+}
+
 bool ProcessId::alive() const {
   if (pidfd_) {
     pollfd ended{pidfd_.get(), POLLIN, 0};
@@ -79,6 +87,18 @@ bool ProcessId::alive() const {
 
 void ProcessId::require_alive() const {
   if (!alive()) throw Error(ExitCode::kNoSuchProcess, fmt::format("process {} has ended", pid_), "");
+}
+
+void ProcessId::require_memory() const {
+  constexpr int kLooks = 500;
+  constexpr useconds_t kPause = 1000;
+  for (int look = 0; look < kLooks; ++look) {
+    require_alive();
+    std::uint64_t pages = 0;
+    std::ifstream(fmt::format("/proc/{}/statm", pid_)) >> pages;
+    if (pages != 0) return;
+    ::usleep(kPause);
+  }
 }
 
 }  // namespace memsnap

@@ -33,6 +33,7 @@ Report make_detach(const DetachFindings& findings) {
       {"ended_session", findings.ended_keeper == 0 ? Fact{nullptr} : Fact{std::int64_t{findings.ended_keeper}}},
       {"pause_ms", {findings.pause_ms}},
       {"hooks_undone", {findings.hooks_undone}},
+      {"copies_reaped", {std::uint64_t{findings.copies_reaped}}},
       {"left_behind", {std::move(left)}},
       {"file", findings.file.empty() ? Fact{nullptr} : Fact{findings.file}},
       {"child_files", {texts(findings.child_files)}},
@@ -49,6 +50,7 @@ Report make_detach(const DetachFindings& findings) {
               findings.left_behind.empty() ? Emphasis::kGood : Emphasis::kBad);
   } else {
     line.text(fmt::format("{} hooks taken back, stopped {:.1f} ms, ", findings.hooks_undone, findings.pause_ms));
+    if (findings.copies_reaped != 0) line.text(fmt::format("{} frozen copies reaped, ", findings.copies_reaped));
     line.text(findings.left_behind.empty() ? "nothing left behind"
                                            : fmt::format("{} left behind", findings.left_behind.size()),
               findings.left_behind.empty() ? Emphasis::kGood : Emphasis::kBad);

@@ -82,7 +82,7 @@ class KeeperProcess {
     } catch (const Error& error) {
       return fail(error);
     } catch (const std::exception& error) {
-      return fail(Error(ExitCode::kInternal, fmt::format("internal error: {}", error.what()), ""));
+      return fail(error_from(error));
     }
   }
 

@@ -136,10 +136,11 @@ Capturer::Capturer(const Invocation& invocation, bool save)
   if (save && pattern) expand_name(*pattern, {});
 }
 
-SnapshotRequest Capturer::request_for(pid_t pid) const {
+SnapshotRequest Capturer::request_for(pid_t pid, std::uint64_t start_time) const {
   const po::variables_map& options = invocation_.options;
   SnapshotRequest request;
   request.pid = pid;
+  request.start_time = start_time;
   request.kind = kind_;
   request.freeze = freeze_options(options);
   const Strings strings = strings_of(option_value<std::string>(options, "strings").value_or("names"));
@@ -176,12 +177,12 @@ Capture Capturer::take(const Candidate& target) const {
 }
 
 SnapshotResult Capturer::look(const Candidate& target) const {
-  return take_any_snapshot(request_for(target.pid), invocation_.log);
+  return take_any_snapshot(request_for(target.pid, target.start_time), invocation_.log);
 }
 
 SnapshotResult Capturer::look_at_tracked(const Candidate& target, const TableReader& tables,
                                          SliceRecorder& recorder) const {
-  SnapshotRequest request = request_for(target.pid);
+  SnapshotRequest request = request_for(target.pid, target.start_time);
   request.cancelled = nullptr;
   return take_tracked_snapshot(std::move(request), tables, recorder, invocation_.log);
 }

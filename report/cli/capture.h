@@ -51,7 +51,7 @@ class Capturer {
   std::string plan_path(const Candidate& target) const;  // where the file would go; empty: nowhere
 
  private:
-  SnapshotRequest request_for(pid_t pid) const;
+  SnapshotRequest request_for(pid_t pid, std::uint64_t start_time = 0) const;
   std::string path_for(const Candidate& target) const;
   std::string writable_path_for(const Candidate& target) const;
 

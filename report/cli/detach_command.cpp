@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attach/process_id.h"
+#include "attach/reaper.h"
 #include "inject/control/left_tracking.h"
 #include "report/cli/background.h"
 #include "report/cli/capture.h"
@@ -106,6 +107,20 @@ void take_out(const Invocation& invocation, pid_t pid, DetachFindings& findings)
   findings.left_behind.insert(findings.left_behind.end(), end->left_behind.begin(), end->left_behind.end());
 }
 
+// Frozen copies of memsnaps that were killed: dead, and nobody else takes them off the process table.
+void take_back_copies(pid_t pid, DetachFindings& findings) {
+  const ProcessId target = ProcessId::open(pid);
+  for (const LeftChild& child : left_children(pid)) {
+    findings.found = true;
+    if (reap(target, child)) {
+      ++findings.copies_reaped;
+    } else {
+      findings.left_behind.push_back(
+          fmt::format("a dead child, pid {}, that process {} did not take back", child.pid, pid));
+    }
+  }
+}
+
 // Children that were tracked with it, by memsnaps that were killed as well. One that is alive is not ours to end: it
 // ends by itself with the session it belongs to.
 void take_out_of_children(const Invocation& invocation, pid_t pid, DetachFindings& findings) {
@@ -142,6 +157,7 @@ DetachFindings detach(const Invocation& invocation, pid_t pid) {
   }
   // After a session there is nothing left to do, unless it was killed while it ended.
   if (target.alive() && findings.left_behind.empty()) take_out(invocation, pid, findings);
+  if (target.alive()) take_back_copies(pid, findings);
   if (target.alive()) take_out_of_children(invocation, pid, findings);
   return findings;
 }
@@ -191,7 +207,8 @@ Command detach_command() {
   command.description =
       "A memsnap that is still tracking the process is asked to end its session, as by Ctrl-C. What a memsnap that "
       "was\n"
-      "killed has left is taken out: hooks are undone, and the agent is unmapped once nothing leads into it any more.";
+      "killed has left is taken out: hooks are undone, and the agent is unmapped once nothing leads into it any more,\n"
+      "and a frozen copy is reaped.";
   auto add = command.options.add_options();
   add_selector_options(command.options, true);
   add("all", po::bool_switch(), "every process that has an agent in it");

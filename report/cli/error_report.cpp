@@ -1,10 +1,25 @@
 #include "report/cli/error_report.h"
 
+#include <fmt/format.h>
+
+#include <new>
 #include <sstream>
+#include <system_error>
 
 #include "report/json_output.h"
 
 namespace memsnap {
+
+Error error_from(const std::exception& error) {
+  const auto* const system = dynamic_cast<const std::system_error*>(&error);
+  const bool no_thread = system != nullptr && system->code() == std::errc::resource_unavailable_try_again;
+  if (no_thread || dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
+    return {ExitCode::kGaveUp, "memsnap has not enough memory (its own limit, or the machine's)",
+            "see ulimit -v; --no-native-memory and --kind types need less"};
+  }
+  return {ExitCode::kInternal, fmt::format("internal error: {}", error.what()),
+          "this is a bug of memsnap: please report it with the command line"};
+}
 
 std::string error_json(const Error& error, pid_t pid) {
   std::ostringstream out;

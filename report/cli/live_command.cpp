@@ -28,6 +28,7 @@ ExitCode show_live(const Invocation& invocation, const Candidate& target) {
   LiveScreens screens(invocation, target.pid, once);
   TrackingRequest request = tracking_request(invocation).value_or(TrackingRequest());
   request.pid = target.pid;
+  request.start_time = target.start_time;
   request.slice = kUsualInterval;
   if (const auto interval = option_value<Duration>(invocation.options, "interval")) request.slice = interval->value;
   if (request.slice < kLeastInterval) throw Error(ExitCode::kUsage, "--interval is 100ms at least", "");

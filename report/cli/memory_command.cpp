@@ -83,6 +83,7 @@ ExitCode run_memory(const Invocation& invocation) {
     } else {
       SnapshotRequest request;
       request.pid = target.pid;
+      request.start_time = target.start_time;
       request.freeze = freeze;
       request.kind = SnapshotKind::kSession;
       request.totals_only = metric == MemoryMetric::kObjects;

@@ -49,6 +49,7 @@ int write_to(int fd, std::string_view text) {
 [[noreturn]] void run_pager(const std::string& command, int input) {
   ::dup2(input, STDIN_FILENO);
   std::signal(SIGPIPE, SIG_DFL);
+  std::signal(SIGXFSZ, SIG_DFL);
   ::execl("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr));
   ::_exit(127);
 }

@@ -158,8 +158,7 @@ class Program {
     } catch (const Error& error) {
       return fail(error);
     } catch (const std::exception& error) {
-      return fail(Error(ExitCode::kInternal, fmt::format("internal error: {}", error.what()),
-                        "this is a bug of memsnap: please report it with the command line"));
+      return fail(error_from(error));
     }
   }
 
@@ -237,7 +236,7 @@ class Program {
 
 int run_program(const std::vector<std::string>& words) {
   std::setlocale(LC_CTYPE, "");
-  ignore_broken_pipes();
+  ignore_failed_writes();
   return Program(words).run();
 }
 

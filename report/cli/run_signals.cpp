@@ -48,7 +48,8 @@ RunSignals::~RunSignals() {
 
 void RunSignals::give(LaunchCommand& command) const {
   command.blocked = mask_before_;
-  command.broken_pipe = broken_pipes_before();
+  command.broken_pipe = failed_writes_before(SIGPIPE);
+  command.file_too_large = failed_writes_before(SIGXFSZ);
   command.child_ended = child_ended_before_;
 }
 

@@ -9,7 +9,9 @@ namespace {
 std::atomic<int> first_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
-std::atomic<bool> pipes_were_ignored{false};  // of the whole process, as the signal's disposition is
+// Of the whole process, as the dispositions are.
+std::atomic<bool> pipes_were_ignored{false};
+std::atomic<bool> limits_were_ignored{false};
 
 void remember(int number) {
   int none = 0;
@@ -45,11 +47,15 @@ SignalGuard::~SignalGuard() {
 
 int SignalGuard::received() { return first_signal.load(); }
 
-void ignore_broken_pipes() { pipes_were_ignored = std::signal(SIGPIPE, SIG_IGN) == SIG_IGN; }
+void ignore_failed_writes() {
+  pipes_were_ignored = std::signal(SIGPIPE, SIG_IGN) == SIG_IGN;
+  limits_were_ignored = std::signal(SIGXFSZ, SIG_IGN) == SIG_IGN;
+}
 
-struct sigaction broken_pipes_before() {
+struct sigaction failed_writes_before(int number) {
   struct sigaction action {};
-  action.sa_handler = pipes_were_ignored ? SIG_IGN : SIG_DFL;
+  const bool ignored = number == SIGPIPE ? pipes_were_ignored : limits_were_ignored;
+  action.sa_handler = ignored ? SIG_IGN : SIG_DFL;
   return action;
 }
 

@@ -7,8 +7,8 @@ namespace memsnap {
 
 // While it lives, SIGINT, SIGTERM and SIGHUP only set a flag, so that the destructors that restore the target run;
 // a second one does no more than the first. Ctrl-Z, and writing to a terminal from the background (tostop), take effect
-// only at its end: a memsnap that is stopped would hold its target stopped too. SIGPIPE is an error of write(). A
-// signal ignored before stays ignored.
+// only at its end: a memsnap that is stopped would hold its target stopped too. A signal ignored
+// before stays ignored.
 class SignalGuard {
  public:
   SignalGuard();
@@ -25,8 +25,9 @@ class SignalGuard {
   sigset_t mask_before_{};
 };
 
-void ignore_broken_pipes();
-// Of SIGPIPE before that: what a program that memsnap starts is to have.
-struct sigaction broken_pipes_before();
+// SIGPIPE, and SIGXFSZ of a limit of file sizes: both are errors of write().
+void ignore_failed_writes();
+// Of one of them before that: what a program that memsnap starts is to have.
+struct sigaction failed_writes_before(int number);
 
 }  // namespace memsnap

@@ -26,17 +26,19 @@ ThreadsOptions report_options(const po::variables_map& values) {
 }
 
 // Of a process: the stacks alone need no copy of its heap, what locals retain does.
-SnapshotResult take(const Invocation& invocation, pid_t pid) {
+SnapshotResult take(const Invocation& invocation, const Candidate& target) {
   const ThreadsOptions wanted = report_options(invocation.options);
   const FreezeOptions freeze = freeze_options(invocation.options);
   if (wanted.native && freeze.method == Method::kRead) {
     invocation.log.warning("no_native", "stacks of C code need a stop: --method read gives Python frames only");
   }
   if (!wanted.locals && freeze.method != Method::kFreeze) {
-    return take_threads({.pid = pid, .freeze = freeze, .native = wanted.native}, invocation.log);
+    return take_threads({.pid = target.pid, .start_time = target.start_time, .freeze = freeze, .native = wanted.native},
+                        invocation.log);
   }
   SnapshotRequest request;
-  request.pid = pid;
+  request.pid = target.pid;
+  request.start_time = target.start_time;
   request.freeze = freeze;
   request.native = wanted.native;
   if (!wanted.locals) request.kind = SnapshotKind::kTypes;
@@ -71,7 +73,7 @@ ExitCode run_on_file(const Invocation& invocation, const std::string& file) {
 }
 
 ExitCode run_on_target(const Invocation& invocation, const Candidate& target) {
-  SnapshotResult result = take(invocation, target.pid);
+  SnapshotResult result = take(invocation, target);
   result.snapshot.header.tool_version = version_number();
   write(invocation, result.snapshot);
   if (result.left_behind.empty()) return ExitCode::kDone;

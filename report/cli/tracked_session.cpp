@@ -68,6 +68,7 @@ ExitCode TrackedSession::run_child(TrackingRequest request) {
 
 TrackingResult TrackedSession::track(TrackingRequest& request) {
   request.pid = target_.pid;
+  request.start_time = target_.start_time;
   requests_ = std::make_unique<SnapshotRequests>(plan_.in_front);
   limits_ = std::make_unique<TrackingLimits>(target_.pid, plan_.most_overhead, plan_.most_bytes, plan_.path);
   if (plan_.live) screens_ = std::make_unique<LiveScreens>(invocation_, target_.pid, false);

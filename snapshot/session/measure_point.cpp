@@ -60,6 +60,7 @@ std::int64_t now_ns() {
 SnapshotResult take_totals(const ProcessId& process, const PointMeasureRequest& request, Log& log) {
   SnapshotRequest wanted;
   wanted.pid = process.pid();
+  wanted.start_time = process.start_time();
   wanted.freeze = request.freeze;
   wanted.kind = SnapshotKind::kSession;
   wanted.totals_only = true;

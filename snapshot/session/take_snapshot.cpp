@@ -21,6 +21,7 @@
 #include "snapshot/session/native_memory.h"
 #include "snapshot/session/redact.h"
 #include "snapshot/session/target_info.h"
+#include "snapshot/session/unless_ended.h"
 #include "snapshot/session/walked_heap.h"
 #include "snapshot/threads/thread_reader.h"
 #include "snapshot/walk/kept_text.h"
@@ -74,7 +75,7 @@ std::vector<Run> memory_of_ours(pid_t pid) {
 class Session {
  public:
   Session(const SnapshotRequest& request, Log& log)
-      : request_(request), log_(log), target_(ProcessId::open(request.pid)) {}
+      : request_(request), log_(log), target_(ProcessId::open(request.pid, request.start_time)) {}
 
   SnapshotResult run() {
     describe_target();
@@ -86,7 +87,7 @@ class Session {
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     if (request_.when_frozen) request_.when_frozen();
     take_over(frozen->facts());
-    const PythonProcess python = verified(*frozen);
+    const PythonProcess python = unless_ended(target_, [&] { return verified(*frozen); });
     if (all) or_warn("threads", [&] { threads.read(frozen->memory(), python, frozen->facts().held); });
     if (request_.native) or_warn("native stacks", [&] { threads.unwind(frozen->memory(), frozen->map()); });
     std::array<std::uint64_t, 2> hash_key{};
@@ -133,7 +134,7 @@ class Session {
     const LiveMemory live(request_.pid);
     const CachedMemory memory(live, map, kProbeCache);
     try {
-      find_python(request_.pid, loaded_images(request_.pid, map, live), memory);
+      unless_ended(target_, [&] { return find_python(request_.pid, loaded_images(request_.pid, map, live), memory); });
     } catch (const LayoutCheckFailed& failed) {
       log_.info("live_check", failed.what());
     }

@@ -16,6 +16,7 @@ namespace memsnap {
 // What a command asks of one target.
 struct SnapshotRequest {
   pid_t pid = 0;
+  std::uint64_t start_time = 0;  // of the process that is meant; 0: whichever has the pid
   FreezeOptions freeze;
   SnapshotKind kind = SnapshotKind::kHeap;
   StringsPolicy strings = StringsPolicy::kNames;

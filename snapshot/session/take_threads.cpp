@@ -14,6 +14,7 @@
 #include "attach/unwinder.h"
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/target_info.h"
+#include "snapshot/session/unless_ended.h"
 #include "snapshot/threads/thread_reader.h"
 
 namespace memsnap {
@@ -29,7 +30,7 @@ class ThreadSession {
   ThreadSession(const ThreadsRequest& request, Log& log)
       : request_(request),
         log_(log),
-        target_(ProcessId::open(request.pid)),
+        target_(ProcessId::open(request.pid, request.start_time)),
         map_(MemoryMap::of(request.pid)),
         live_(request.pid) {}
 
@@ -37,7 +38,7 @@ class ThreadSession {
     const auto begin = steady_clock::now();
     describe_target();
     images_ = loaded_images(request_.pid, map_, live_);
-    const PythonProcess python = verified_python();
+    const PythonProcess python = unless_ended(target_, [&] { return verified_python(); });
     header().target.python = python.version.text();
     header().target.python_hex = python.version.hex();
     ThreadReader reader(request_.pid, read_tasks(request_.pid));

@@ -7,6 +7,7 @@ namespace memsnap {
 
 struct ThreadsRequest {
   pid_t pid = 0;
+  std::uint64_t start_time = 0;  // of the process that is meant; 0: whichever has the pid
   FreezeOptions freeze;
   bool native = false;
 };

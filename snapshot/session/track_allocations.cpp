@@ -21,6 +21,7 @@
 #include "snapshot/cpython/python_process.h"
 #include "snapshot/session/lease_renewal.h"
 #include "snapshot/session/stack_config.h"
+#include "snapshot/session/unless_ended.h"
 #include "snapshot/threads/tasks.h"
 
 namespace memsnap {
@@ -44,7 +45,7 @@ std::int64_t now_ns() {
 class Recording {
  public:
   Recording(const TrackingRequest& request, Log& log)
-      : request_(request), log_(log), target_(ProcessId::open(request.pid)) {}
+      : request_(request), log_(log), target_(ProcessId::open(request.pid, request.start_time)) {}
 
   TrackingResult run() {
     tracking_ = Tracking::start(target_, setup(), log_);
@@ -87,7 +88,7 @@ class Recording {
     const MemoryMap map = MemoryMap::of(request_.pid);
     const LiveMemory live(request_.pid);
     const auto images = loaded_images(request_.pid, map, live);
-    const PythonProcess python = find(images, map, live);
+    const PythonProcess python = unless_ended(target_, [&] { return find(images, map, live); });
     setup.python_hex = python.version.hex();
     setup.config = stack_config(images, python);
     setup.config.native = request_.native ? 1 : 0;

@@ -25,6 +25,7 @@ struct TrackingStart {
 
 struct TrackingRequest {
   pid_t pid = 0;
+  std::uint64_t start_time = 0;               // of the process that is meant; 0: whichever has the pid
   std::chrono::milliseconds duration{10000};  // 0: until it is cancelled, or the target ends
   std::uint64_t period = 512u << 10;          // bytes between samples on average; 1: every block
   std::uint32_t depth = 1000;                 // most Python frames of a stack

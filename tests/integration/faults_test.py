@@ -1,0 +1,70 @@
+# memsnap-test: once timeout=300
+"""What scripts/torture found once: a killed memsnap's frozen copy, a limit of file sizes, too little memory."""
+
+import os
+import resource
+import signal
+import subprocess
+import time
+
+import harness
+from harness import MEMSNAP, Target, children_of, memsnap, status_field
+
+MANY_OBJECTS = """
+import os
+data = [[n] for n in range(400000)]
+print("ready", flush=True)
+os.read(0, 1)
+"""
+NO_MEMORY, CANNOT_WRITE, NOT_LOADED = 7, 9, 127
+
+
+def limit(which, value):
+    return lambda: resource.setrlimit(which, (value, value))
+
+
+class Faults(harness.LiveTest):
+    def setUp(self):
+        super().setUp()
+        self.target = Target(MANY_OBJECTS)
+        self.addCleanup(self.target.close)
+        self.pid = self.target.pid
+
+    def killed_while_it_walks(self):
+        """True: memsnap was killed after it had made its frozen copy, and before it took it back."""
+        process = subprocess.Popen([MEMSNAP, "snapshot", str(self.pid), "-q", "-o", self.file_name()])
+        while process.poll() is None and not any(status_field(child, "Name") == "memsnap-frozen" for child in children_of(self.pid)):
+            time.sleep(0.001)
+        process.kill()
+        return process.wait() == -signal.SIGKILL and children_of(self.pid) != []
+
+    def test_detach_reaps_the_copy_of_a_killed_memsnap(self):
+        self.assertTrue(any(self.killed_while_it_walks() for _ in range(50)))
+        result = memsnap("detach", self.pid, "--json")
+        self.assertEqual(0, result.status, str(result))
+        self.assertEqual((True, 1, []), tuple(result.json()[key] for key in ("found", "copies_reaped", "left_behind")))
+        self.assertEqual([], children_of(self.pid))
+        again = memsnap("detach", self.pid, "--json").json()
+        self.assertEqual((False, 0), (again["found"], again["copies_reaped"]))
+
+    def test_a_limit_of_file_sizes_is_an_error_of_writing(self):
+        for command in (["snapshot", self.pid], ["attach", self.pid, "--for", "10ms"]):
+            name = self.file_name()
+            result = memsnap(*command, "-o", name, preexec_fn=limit(resource.RLIMIT_FSIZE, 1000))
+            self.assertEqual(CANNOT_WRITE, result.status, str(result))
+            self.assertEqual([], os.listdir(self.folder))
+            self.assertEqual([], children_of(self.pid))
+
+    def test_too_little_memory_is_no_internal_error(self):
+        before = harness.fingerprint(self.pid)
+        refused = 0
+        for size in range(30, 200, 10):
+            result = memsnap("snapshot", self.pid, "-o", self.file_name(), preexec_fn=limit(resource.RLIMIT_AS, size << 20))
+            self.assertIn(result.status, (0, NO_MEMORY, NOT_LOADED), str(result))
+            refused += result.status == NO_MEMORY
+            self.assertEqual([], harness.differences(before, harness.fingerprint(self.pid)), str(result))
+        self.assertGreater(refused, 0)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,105 @@
+"""What the counts look like, on a terminal and as a page."""
+
+import collections
+import os
+import platform
+import shlex
+import subprocess
+
+from plan import FAULTS, OPERATIONS
+
+
+def failure(result, seed):
+    """All that is needed to see it again."""
+    lines = ["", "cycle %d HARM" % result["cycle"] if result["harm"] else "cycle %d LEFT BEHIND" % result["cycle"]]
+    lines += ["  " + line for line in result["harm"] + result["left"]]
+    lines += ["  target: %s on %s%s" % (result["kind"], result["interpreter"], ", all memory from one heap" if result["one_heap"] else ""),
+              "  operation: %s %s" % (result["operation"], " ".join(result["options"])),
+              "  fault: %s after %.4f s (moment %.4f, variant %.4f)" % (result["fault"], result["delay"], result["moment"], result["variant"]),
+              "  again: scripts/torture --seed %d --cycle %d" % (seed, result["cycle"])]
+    lines += ["  | " + line for text in result["told"] for line in text.rstrip().splitlines()]
+    return "\n".join(lines)
+
+
+class Counts:
+    def __init__(self, results, missing, seconds):
+        self.results, self.missing, self.seconds = results, missing, seconds
+        self.cells = collections.Counter((result["operation"], result["fault"]) for result in results)
+        self.refused = collections.Counter((result["fault"], result["status"]) for result in results if result["refused"])
+        self.harm = sum(1 for result in results if result["harm"])
+        self.left = sum(1 for result in results if result["left"])
+        self.kept = sum(1 for result in results if result["kept"])
+        self.faults = sum(1 for result in results if result["fault"] != "none" and not result["not_run"])
+        self.survived = sum(1 for result in results
+                            if result["fault"] != "none" and not result["not_run"] and not result["harm"] and not result["left"])
+        self.not_run = collections.Counter(result["not_run"] for result in results if result["not_run"])
+
+    def table(self):
+        """Rows of text: operations by faults."""
+        rows = [["", *FAULTS, "all"]]
+        for operation in OPERATIONS:
+            row = [self.cells[operation, fault] for fault in FAULTS]
+            rows.append([operation, *map(str, row), str(sum(row))])
+        sums = [sum(self.cells[operation, fault] for operation in OPERATIONS) for fault in FAULTS]
+        rows.append(["all", *map(str, sums), str(sum(sums))])
+        return rows
+
+    def totals(self):
+        lines = ["cycles run: %d in %.0f s" % (len(self.results), self.seconds),
+                 "faults survived: %d of %d" % (self.survived, self.faults),
+                 "refused, with a documented exit code: %d%s" % (sum(self.refused.values()), "".join(
+                     "; %s: %d with code %s" % (fault, count, status) for (fault, status), count in sorted(self.refused.items(), key=str))),
+                 "harm found: %d" % self.harm, "leftovers: %d" % self.left,
+                 "an agent that was left in, passing everything through, since something may lead into it (code 12): %d" % self.kept,
+                 "not run: %d" % (sum(self.not_run.values()) + len(self.missing))]
+        lines += ["  %d cycles: %s" % (count, why) for why, count in self.not_run.items()]
+        return lines + ["  %s: %s" % item for item in self.missing.items()]
+
+    def text(self):
+        rows = self.table()
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths)))
+                 for row in rows]
+        return "\n".join(["", *lines, "", *self.totals()])
+
+
+def glibc_of(interpreter):
+    program = "import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"
+    return subprocess.run([*interpreter.command, "-I", "-c", program], stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def page(counts, interpreters, seed, wanted):
+    command = "scripts/torture --cycles %d --seed %d --report docs/reliability.md" % (len(counts.results), seed)
+    kinds = collections.Counter(result["kind"] for result in counts.results)
+    of = collections.Counter(result["interpreter"] for result in counts.results)
+    rows = counts.table()
+    table = ["| %s |" % " | ".join(rows[0]), "|%s" % (" --- |" * len(rows[0]))] + ["| %s |" % " | ".join(row) for row in rows[1:]]
+    lines = [INTRODUCTION % command,
+             "## What was run", "",
+             "Linux %s, %d processors." % (platform.release().split("-")[0], os.cpu_count() or 1), "",
+             "| interpreter | C library | cycles |", "| --- | --- | --- |",
+             *("| %s | %s | %d |" % (one.name, glibc_of(one), of[one.name]) for one in interpreters), "",
+             "| kind of target | cycles |", "| --- | --- |", *("| %s | %d |" % item for item in sorted(kinds.items())), "",
+             "## Cycles, by operation and fault", "", *table, "", "## Counts", "", *("- " + line.strip() for line in counts.totals()), ""]
+    return "\n".join(lines)
+
+
+INTRODUCTION = """# Reliability
+
+Written by this command, which anybody can repeat:
+
+    %s
+
+One cycle is one operation of memsnap, with one fault, on one living process. Each target computes a checksum of its work and looks
+from inside for harm: descriptors, children, signals (numbered real-time signals from another process, each of which must arrive once),
+timers (each must fire once, and not early), threads that stand still, requests that fail. The same is looked at from outside: mappings,
+descriptors, threads, their states, tracers and signal masks, children. What a killed memsnap left has to be gone after `memsnap detach`.
+
+`scripts/torture --self-test` proves that harm would be seen: it leaks one mapping, loses one signal, holds one thread, one run for each,
+and passes when each is found.
+
+What the faults are: memsnap is killed by SIGKILL at a random moment, all its processes or only one; the target is killed, runs another
+program, forks, or exits meanwhile; the output goes to a full file system or beyond a limit of file sizes; memsnap or the target has but
+little memory (RLIMIT_AS); the target ends and another Python process has its pid. In "track" the session is in the background and is
+ended by detach, in "detach" the fault comes while a session is ended.
+"""
