@@ -22,6 +22,15 @@ bool names_its_owner(std::string_view field) {
          field == "co_filename";
 }
 
+// The dict of interned texts has each as key and value: there it names nothing but itself.
+bool names_itself(const HeapGraph& graph, std::size_t edge) {
+  const EdgeLabel label = graph.edge_label[edge];
+  const NodeIndex target = graph.edge_target[edge];
+  if (label.has_node()) return label.payload() == target;
+  return label.kind() == Label::kKey && edge + 1 < graph.edge_count() &&
+         graph.edge_label[edge + 1].kind() == Label::kValue && graph.edge_target[edge + 1] == target;
+}
+
 // Nodes whose text is a name, by the edges that lead to them.
 std::vector<bool> find_names(const HeapGraph& graph) {
   std::vector<bool> is_name(graph.node_count());
@@ -29,6 +38,7 @@ std::vector<bool> find_names(const HeapGraph& graph) {
   for (StringId id = 0; id < graph.strings.size(); ++id) naming_field[id] = names_its_owner(graph.strings.text(id));
   for (std::size_t edge = 0; edge < graph.edge_count(); ++edge) {
     const EdgeLabel label = graph.edge_label[edge];
+    if (names_itself(graph, edge)) continue;
     if (label.has_node() && label.payload() < is_name.size()) is_name[label.payload()] = true;
     const bool field = label.kind() == Label::kField && !label.has_node() && label.payload() < naming_field.size() &&
                        naming_field[label.payload()];

@@ -23,7 +23,7 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr std::chrono::seconds kTime{3};  // fewer mutations on a machine that is slow or busy
+constexpr std::chrono::seconds kTime{2};  // fewer mutations on a machine that is slow or busy
 
 std::vector<Bytes> files_of(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> names;
