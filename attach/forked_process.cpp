@@ -16,6 +16,7 @@
 #include "attach/memory_guard.h"
 #include "attach/reaper.h"
 #include "attach/remote_call.h"
+#include "attach/tracee_wait.h"
 #include "attach/tracer_thread.h"
 
 namespace memsnap {
@@ -72,6 +73,7 @@ class ForkedProcess final : public FrozenProcess {
   const MemoryMap& map() const override { return *map_; }
   FrozenChild* child() override { return traced_ && runner_->safe_to_run() ? &*traced_ : nullptr; }
   const FreezeFacts& facts() const override { return facts_; }
+  bool lost() const override { return has_ended(zombie_.pid); }
 
   std::vector<std::string> release() override {
     if (std::exchange(released_, true)) return {};

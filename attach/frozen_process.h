@@ -96,6 +96,8 @@ class FrozenProcess {
   virtual const MemoryMap& map() const = 0;
   virtual FrozenChild* child() { return nullptr; }  // nullptr: no code can run, walk structurally
   virtual const FreezeFacts& facts() const = 0;
+  // The image is gone before its time (the target ended, a memory limit): what was read last may not have been there.
+  virtual bool lost() const { return false; }
 
   // Kills and reaps the child now, so that copy-on-write ends early. memory() is not readable afterwards.
   // What was left behind, one line each (empty: nothing); the caller exits with kLeftBehind.

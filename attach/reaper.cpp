@@ -115,22 +115,25 @@ bool reap(RemoteCall& thread, const LeftChild& child) {
 }
 
 bool reap(const ProcessId& target, const LeftChild& child) {
-  constexpr int kAttempts = 50;
+  constexpr std::chrono::seconds kLongest{3};
   constexpr int kOneThreadAttempts = 5;
-  constexpr useconds_t kPause = 1000;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  constexpr int kQuickAttempts = 50;
+  constexpr useconds_t kPause = 1000, kSlowPause = 20000;
+  const auto until = std::chrono::steady_clock::now() + kLongest;
+  for (int attempt = 0; attempt < kQuickAttempts || std::chrono::steady_clock::now() < until; ++attempt) {
     if (!target.alive() || !is_reapable(child.pid)) return true;
     try {
       const MemoryMap map = MemoryMap::of(target.pid());
       const auto gadgets = find_gadgets(map, LiveMemory(target.pid()));  // anew: it may have replaced its program
-      if (!gadgets) return false;
-      const StoppedProcess stopped(target, {.wait = kStopWait, .one_thread = attempt < kOneThreadAttempts});
-      std::string why;
-      const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
-      if (thread && reap(*thread, child) && thread->restore()) return true;
+      if (gadgets) {                                                     // else it is just replacing it
+        const StoppedProcess stopped(target, {.wait = kStopWait, .one_thread = attempt < kOneThreadAttempts});
+        std::string why;
+        const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
+        if (thread && reap(*thread, child) && thread->restore()) return true;
+      }
     } catch (const Error&) {  // it ended, or none could be stopped: try again
     }
-    ::usleep(kPause);
+    ::usleep(attempt < kQuickAttempts ? kPause : kSlowPause);
   }
   return !target.alive();
 }

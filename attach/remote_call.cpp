@@ -47,9 +47,28 @@ bool write_memory(pid_t pid, std::uint64_t address, std::span<const std::byte> b
   return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size());
 }
 
-[[noreturn]] void throw_lost(pid_t tid) {
-  throw Error(ExitCode::kTargetHarmed, fmt::format("thread {} ended during a remote system call", tid), "");
+// A signal that a call of ours may have brought about. SIGKILL comes from somebody else, and ends a stopped thread too.
+bool is_fault(int signal) { return signal != 0 && signal != SIGKILL; }
+
+// Of a thread that is ending: the signal that ends it; 0: none, or nobody can tell.
+int last_signal(pid_t tid) {
+  constexpr std::chrono::seconds kLongest{1};
+  const auto deadline = steady_clock::now() + kLongest;
+  for (siginfo_t info{}; steady_clock::now() < deadline; ::usleep(500)) {
+    if (::waitid(P_PID, static_cast<id_t>(tid), &info, WEXITED | WNOWAIT | WNOHANG | __WALL) < 0) return 0;
+    if (info.si_pid == tid) return info.si_code == CLD_EXITED ? 0 : info.si_status;
+  }
+  return 0;
 }
+
+[[noreturn]] void throw_lost(pid_t tid, int signal) {
+  if (is_fault(signal)) {
+    throw Error(ExitCode::kTargetHarmed,
+                fmt::format("signal {} ended thread {} during a remote system call", signal, tid), "");
+  }
+  throw Error(ExitCode::kNoSuchProcess, fmt::format("the process of thread {} was ended meanwhile", tid), "");
+}
+[[noreturn]] void throw_lost(pid_t tid) { throw_lost(tid, last_signal(tid)); }
 
 // The next stop of one thread, within the limit of a remote call.
 int wait_status(pid_t tid) {
@@ -59,6 +78,7 @@ int wait_status(pid_t tid) {
     int status = 0;
     const pid_t got = look_at_tracee(tid, &status);
     if (got == tid && WIFSTOPPED(status)) return status;
+    if (got == tid) throw_lost(tid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     if (got != 0) throw_lost(tid);
     if (steady_clock::now() > deadline) {
       throw Error(ExitCode::kGaveUp, fmt::format("a system call in thread {} did not return", tid), "");

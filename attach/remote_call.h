@@ -49,7 +49,8 @@ class RemoteCall {
     std::int64_t value = 0;  // what the system call returned, -errno on failure
     pid_t child = 0;         // for clone: the child's pid as we see it, attached and stopped
   };
-  // Throws Error kGaveUp when a seccomp filter forbids the call, kTargetHarmed when the thread dies meanwhile.
+  // Throws Error kGaveUp when a seccomp filter forbids the call, kTargetHarmed when the thread dies of it,
+  // kNoSuchProcess when somebody else ends it.
   Result call(long number, const CallArguments& arguments);
   // A copy-on-write child with the target's descriptors and no exit signal. Let go, it would name itself and exit.
   Result clone_child();

@@ -162,6 +162,20 @@ std::uint32_t merged(ThreadCache& self, NativeCache& native, std::uint32_t same,
   return Merge<Frames>(self, native, chain).run(same);
 }
 
+std::uint32_t merged(ThreadCache& self, NativeCache& native, const NativeFrame& caller);
+
+// Of a program that was caught before its interpreter was there. Nothing of it is remembered: which loops have frames
+// of their own is known with the interpreter.
+std::uint32_t merged_early(ThreadCache& self, NativeCache& native, const NativeFrame& caller, std::uint32_t same,
+                           std::uint64_t top) {
+  std::uint32_t node = 0;
+  if (top == 0) node = merged<FramesAnywhere>(self, native, same, top);
+  native.count = native.merged_frames = native.merged_chain = 0;
+  if (top == 0) return node;
+  tables.frame_form = frame_form_of(config.layout);
+  return merged(self, native, caller);
+}
+
 std::uint32_t merged(ThreadCache& self, NativeCache& native, const NativeFrame& caller) {
   const std::uint32_t same = refresh_native(native, caller);
   const std::uint64_t top = innermost_frame();
@@ -172,7 +186,8 @@ std::uint32_t merged(ThreadCache& self, NativeCache& native, const NativeFrame& 
       return merged<EntryFrames>(self, native, same, top);
     case FrameForm::kObjects:
       return merged<ObjectFrames>(self, native, same, top);
-    case FrameForm::kUnknown:  // of a program caught before its interpreter was there: native frames are not asked for
+    case FrameForm::kUnknown:
+      return merged_early(self, native, caller, same, top);
     case FrameForm::kAnywhere:
       break;
   }

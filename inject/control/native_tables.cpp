@@ -200,7 +200,7 @@ void NativeTables::tell(std::uint32_t ranges) {
   std::atomic_ref(native.version).fetch_add(1, std::memory_order_release);
 }
 
-void NativeTables::update(const Images& images) {
+std::vector<std::string> NativeTables::update(const Images& images) {
   std::map<Key, const ElfImage*> present;
   for (const auto& image : images) present[{image->range().begin, image->path()}] = image.get();
   bool gone = false;
@@ -219,21 +219,25 @@ void NativeTables::update(const Images& images) {
     it = known_.erase(it);
   }
   std::vector<Library> fresh;
+  std::vector<std::string> paths;
   for (const auto& [key, image] : present) {
-    if (known_.count(key) == 0) fresh.push_back(read(*image));
+    if (known_.count(key) != 0) continue;
+    fresh.push_back(read(*image));
+    paths.push_back(image->path());
   }
   if (gone) tell(ranges_);
   if (!fresh.empty()) add(std::move(fresh));
+  return paths;
 }
 
-void NativeTables::find_stacks(pid_t pid) {
+bool NativeTables::find_stacks(pid_t pid) {
   constexpr std::uint64_t kMostThreads = 64;
-  if (stacks_known_) return;
+  if (stacks_known_) return false;
   const AgentHeader& header = tables_->header();
   std::vector<std::uint64_t> blocks;
   const std::uint64_t count = std::min<std::uint64_t>(
       std::atomic_ref(const_cast<std::uint32_t&>(header.thread_count)).load(std::memory_order_acquire), kMostThreads);
-  if (std::exchange(threads_seen_, count) == count) return;
+  if (std::exchange(threads_seen_, count) == count) return false;
   for (std::uint64_t i = 1; i <= count && i < header.sections.threads.capacity; ++i) {
     AgentThread thread{};
     const auto at = static_cast<off_t>(header.sections.threads.offset + i * sizeof(AgentThread));
@@ -246,6 +250,7 @@ void NativeTables::find_stacks(pid_t pid) {
     if (stacks_known_) std::atomic_ref(tables_->header().native.stack_offset).store(offset, std::memory_order_release);
   } catch (const Error&) {  // it has ended
   }
+  return stacks_known_;
 }
 
 }  // namespace memsnap

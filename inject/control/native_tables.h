@@ -44,10 +44,10 @@ class NativeTables {
   };
   // Once, when the tables are there. From then on `memory` and `tables` must outlive this.
   void publish(pid_t pid, const Agent& agent, const ProcessMemory& memory, SharedTables& tables);
-  // Libraries that came or went.
-  void update(const Images& images);
-  // Threads that came, while it is not known where their stacks are.
-  void find_stacks(pid_t pid);
+  // Libraries that came or went. The paths of those that came.
+  std::vector<std::string> update(const Images& images);
+  // Threads that came, while it is not known where their stacks are. True: it is known now.
+  bool find_stacks(pid_t pid);
 
   std::uint64_t rows() const { return rows_; }
   std::uint32_t libraries() const { return ranges_; }

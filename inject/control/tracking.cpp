@@ -53,17 +53,23 @@ struct Tracking::State {
     const pid_t pid = target.pid();
     const AgentPlace& place = facts.place;
     // Before what they allocate is seen.
-    if (native) native->update(loaded_images(pid, MemoryMap::of(pid), memory));
+    std::vector<std::string> followed;
+    if (native) followed = native->update(loaded_images(pid, MemoryMap::of(pid), memory));
     const GotPlan got = plan_got(
         pid, MemoryMap::of(pid), memory,
         {.functions = hooks_of(image, setup.mappings), .ours_begin = place.image_begin, .ours_end = place.image_end});
-    if (got.slots.empty()) return 0;
-    TracerThread tracer;
-    return tracer.run([&] {
-      // What was found is looked at again now that all stands still: a library may be gone by now.
-      StoppedProcess stopped(target, {.wait = setup.limits.wait, .longest = setup.limits.max_pause});
-      return hook_slots(memory, got, image, place, *tables, stopped.stopped().front()).value_or(0);
-    });
+    std::size_t hooked = 0;
+    if (!got.slots.empty()) {
+      TracerThread tracer;
+      hooked = tracer.run([&] {
+        // What was found is looked at again now that all stands still: a library may be gone by now.
+        StoppedProcess stopped(target, {.wait = setup.limits.wait, .longest = setup.limits.max_pause});
+        return hook_slots(memory, got, image, place, *tables, stopped.stopped().front()).value_or(0);
+      });
+    }
+    for (const std::string& path : followed)
+      log.info("native_rules", fmt::format("the native frames of {} are followed now", path));
+    return hooked;
   }
   bool write_control(bool record, std::chrono::milliseconds longer) const {
     const AgentControl control{.mode = static_cast<std::uint32_t>(mode_of(setup, record)),
@@ -157,7 +163,8 @@ std::size_t Tracking::poll_new_libraries(bool always) {
   const std::uint64_t loads = std::atomic_ref(state.tables->header().dlopen_calls).load(std::memory_order_acquire);
   const std::uint64_t loaded = libraries_loaded(state.loader, state.memory);
   const auto now = steady_clock::now();
-  if (state.native) state.native->find_stacks(state.target.pid());
+  if (state.native && state.native->find_stacks(state.target.pid()))
+    state.log.info("native_stacks", "the stacks of other threads than the first are followed now");
   if (std::exchange(state.seen_loads, loads) != loads || std::exchange(state.libraries_loaded, loaded) != loaded)
     state.loading = now;
   if ((now - state.loading > kLoading && !always) || !state.target.alive() ||

@@ -18,7 +18,7 @@ ExitCode run_prune(const Invocation& invocation) {
   if (invocation.arguments.size() > 1) throw Error(ExitCode::kUsage, "one directory at a time", "");
   const std::string directory = invocation.arguments.empty() ? directory_of_snapshots() : invocation.arguments.front();
   const bool pretend = option_flag(invocation.options, "dry-run");
-  const Pruned pruned = prune(directory, retention, pretend);
+  const Pruned pruned = prune(stored_snapshots(directory), retention, pretend);
   PruneFindings findings{.directory = directory, .pretend = pretend};
   for (const StoredSnapshot& file : pruned.removed)
     findings.removed.push_back({file.path, file.bytes, file.taken_at_ns, file.pid, file.name});

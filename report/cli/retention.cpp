@@ -170,9 +170,8 @@ std::vector<std::size_t> outdated(const std::vector<StoredSnapshot>& files, cons
   return choice.finish();
 }
 
-Pruned prune(const std::string& directory, const Retention& retention, bool pretend) {
+Pruned prune(std::vector<StoredSnapshot> files, const Retention& retention, bool pretend) {
   Pruned pruned;
-  std::vector<StoredSnapshot> files = stored_snapshots(directory);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto gone =
       outdated(files, retention, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count(), runs_still);

@@ -42,7 +42,8 @@ struct Pruned {
   std::vector<StoredSnapshot> removed;
   std::vector<StoredSnapshot> kept;
 };
-// Removes them, or (`pretend`) only says which. Throws Error kCannotWrite when a file cannot be removed.
-Pruned prune(const std::string& directory, const Retention& retention, bool pretend);
+// Removes those of `files`, the oldest first, or (`pretend`) only says which. Throws Error kCannotWrite when a file
+// cannot be removed.
+Pruned prune(std::vector<StoredSnapshot> files, const Retention& retention, bool pretend);
 
 }  // namespace memsnap

@@ -233,7 +233,7 @@ Command run_command() {
       "file to write: %p pid, %n name, %h host, %t time (UTC), %k kind; default %n-%p-%t.msnap in $MEMSNAP_DIR, else "
       "~/.local/state/memsnap");
   add("force,f", po::bool_switch(), "replace the file when it exists");
-  add_sampling_options(command.options, "1");
+  add_recording_options(command.options, "1");
   add("snapshot-at-exit", po::bool_switch(),
       "the file has the objects too, as they are when Python begins to end: after atexit, before modules go");
   add("snapshot-on-signal", po::value<std::string>()->value_name("SIG"),

@@ -53,7 +53,7 @@ ExitCode run_snapshot(const Invocation& invocation) {
   }
   const Rounds rounds = read_rounds(invocation.options);
   check_streams(invocation, selector, rounds);
-  const SnapshotTaker taker(invocation);
+  SnapshotTaker taker(invocation);
   MetricsFile metrics(invocation.options);
   return each_round(invocation, rounds, selector.is_pid_only(), [&] {
     return metrics.of_round([&] {

@@ -43,7 +43,7 @@ bool grew_enough(std::uint64_t before, std::uint64_t now, const SizeOrPercent& w
 }
 
 std::optional<std::string> reason_to_skip(const SnapshotCondition& condition, const Candidate& target,
-                                          const std::string& directory) {
+                                          const std::string& directory, SnapshotFolders& folders) {
   if (condition.is_empty()) return std::nullopt;
   const ProcessId process = ProcessId::open(target.pid);
   const std::uint64_t rss = read_memory_use(target.pid).rss;
@@ -51,7 +51,7 @@ std::optional<std::string> reason_to_skip(const SnapshotCondition& condition, co
     return fmt::format("RSS {} is not over {}", size_text(rss), size_text(*condition.rss_over));
   if (!condition.grew) return std::nullopt;
   std::optional<std::uint64_t> before;
-  for (const StoredSnapshot& file : stored_snapshots(directory)) {
+  for (const StoredSnapshot& file : folders.read(directory)) {
     if (file.pid == target.pid && file.start_time == process.start_time()) before = file.rss;
   }
   if (!before || grew_enough(*before, rss, *condition.grew)) return std::nullopt;

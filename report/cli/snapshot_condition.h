@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "report/cli/stored_snapshots.h"
 #include "report/cli/targets.h"
 #include "report/cli/value_types.h"
 
@@ -23,7 +24,7 @@ SnapshotCondition read_condition(const boost::program_options::variables_map& va
 
 // Why none is to be taken: "RSS 80.1 MiB is not over 1 GiB". Empty: take it. Throws Error kNoSuchProcess.
 std::optional<std::string> reason_to_skip(const SnapshotCondition& condition, const Candidate& target,
-                                          const std::string& directory);
+                                          const std::string& directory, SnapshotFolders& folders);
 
 // By how much `now` is over `before`, as the option wants it.
 bool grew_enough(std::uint64_t before, std::uint64_t now, const SizeOrPercent& wanted);

@@ -61,12 +61,12 @@ SnapshotTaker::SnapshotTaker(const Invocation& invocation)
   if (point_) check_point_texts(*point_, "");
 }
 
-ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) const {
+ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) {
   const std::string path = capturer_.plan_path(target);
   if (capturer_.is_dry_run()) return write_plan(invocation_, target, path);
   const auto lock = lock_target(lock_, target.pid);
   const std::string folder = folder_of(path);
-  if (const auto reason = reason_to_skip(condition_, target, folder)) {
+  if (const auto reason = reason_to_skip(condition_, target, folder, folders_)) {
     invocation_.log.notice("skipped", fmt::format("{}: no snapshot: {}", target.pid, *reason));
     invocation_.output.write_one(make_skipped_report(target.pid, *reason));
     return ExitCode::kDone;
@@ -74,7 +74,7 @@ ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) const 
   const Capture capture = capturer_.take(target);
   if (taken) taken(capture);
   std::optional<Pruned> pruned;
-  if (!retention_.is_empty()) pruned = prune(folder, retention_, false);
+  if (!retention_.is_empty()) pruned = prune(folders_.read(folder), retention_, false);
   const ExitCode code = show_snapshot(invocation_, capture, pruned);
   if (point_) record_snapshot_point(invocation_, capture.result.snapshot.header, *point_);
   return code;

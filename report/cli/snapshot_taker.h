@@ -24,7 +24,7 @@ class SnapshotTaker {
   // Called with what was taken, before it is told of.
   using Taken = std::function<void(const Capture&)>;
   // With --dry-run the plan alone; without a reason to take one, only that is said.
-  ExitCode take(const Candidate& target, const Taken& taken = {}) const;
+  ExitCode take(const Candidate& target, const Taken& taken = {});
 
  private:
   const Invocation& invocation_;
@@ -33,6 +33,7 @@ class SnapshotTaker {
   SnapshotCondition condition_;
   Retention retention_;
   std::optional<std::string> point_;
+  SnapshotFolders folders_;
 };
 
 // Prints what was taken; the exit code that follows from it.

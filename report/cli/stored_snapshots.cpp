@@ -1,5 +1,7 @@
 #include "report/cli/stored_snapshots.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <optional>
@@ -15,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<StoredSnapshot> read(const std::string& path) {
+std::optional<StoredSnapshot> header_of(const std::string& path) {
   try {
     const SnapshotHeader header = load_snapshot(path, 0).header;
     StoredSnapshot found;
@@ -36,14 +38,30 @@ std::optional<StoredSnapshot> read(const std::string& path) {
 
 }  // namespace
 
-std::vector<StoredSnapshot> stored_snapshots(const std::string& directory) {
+std::vector<StoredSnapshot> stored_snapshots(const std::string& directory) { return SnapshotFolders().read(directory); }
+
+std::vector<StoredSnapshot> SnapshotFolders::read(const std::string& directory) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  std::map<std::string, Known>& known = folders_[directory];
+  std::map<std::string, Known> present;
   std::vector<StoredSnapshot> found;
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
-    std::error_code ignored;
-    if (entry->path().extension() != ".msnap" || !fs::is_regular_file(entry->symlink_status(ignored))) continue;
-    if (auto one = read(entry->path().string())) found.push_back(std::move(*one));
+    const std::string path = entry->path().string();
+    struct stat status {};
+    if (entry->path().extension() != ".msnap" || ::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode))
+      continue;
+    Known file{status.st_ino, static_cast<std::uint64_t>(status.st_size),
+               status.st_ctim.tv_sec * kSecond + status.st_ctim.tv_nsec, std::nullopt};
+    const auto before = known.find(path);
+    const bool same =
+        before != known.end() && std::tie(before->second.inode, before->second.bytes, before->second.changed_ns) ==
+                                     std::tie(file.inode, file.bytes, file.changed_ns);
+    file.file = same ? std::move(before->second.file) : header_of(path);
+    if (file.file) found.push_back(*file.file);
+    present.emplace(path, std::move(file));
   }
+  known = std::move(present);
   std::sort(found.begin(), found.end(), [](const StoredSnapshot& a, const StoredSnapshot& b) {
     return std::tie(a.taken_at_ns, a.path) < std::tie(b.taken_at_ns, b.path);
   });

@@ -3,6 +3,8 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,5 +29,19 @@ struct StoredSnapshot {
 
 // The oldest first. What is no snapshot, is damaged, or of a newer memsnap is passed over; links are not followed.
 std::vector<StoredSnapshot> stored_snapshots(const std::string& directory);
+
+// The same, again and again: a file that is as it was is not opened another time.
+class SnapshotFolders {
+ public:
+  std::vector<StoredSnapshot> read(const std::string& directory);
+
+ private:
+  struct Known {
+    std::uint64_t inode = 0, bytes = 0;
+    std::int64_t changed_ns = 0;
+    std::optional<StoredSnapshot> file;  // empty: no snapshot
+  };
+  std::map<std::string, std::map<std::string, Known>> folders_;  // by directory and path
+};
 
 }  // namespace memsnap

@@ -39,9 +39,7 @@ void read_allocators(const std::string& text, TrackingRequest& request) {
   if (!malloc) throw Error(ExitCode::kUsage, "--allocators needs malloc among them", "--allocators malloc,python");
 }
 
-}  // namespace
-
-void add_sampling_options(po::options_description& options, const char* usual) {
+void add_sampling_options(po::options_description& options, const char* usual = "512KiB") {
   auto add = options.add_options();
   const std::string sample =
       fmt::format("record one allocation in so many bytes on average; default {}, 1: every one", usual);
@@ -50,6 +48,8 @@ void add_sampling_options(po::options_description& options, const char* usual) {
       "which are tracked; default malloc,mmap; python is every small object");
   add("depth", po::value<WholeNumber>()->value_name("N"), "most Python frames kept of a stack; default 1000");
 }
+
+}  // namespace
 
 void add_tracking_options(po::options_description& options) {
   auto add = options.add_options();
@@ -102,8 +102,8 @@ SessionPlan session_plan(const Invocation& invocation) {
   return plan;
 }
 
-void add_recording_options(po::options_description& options) {
-  add_sampling_options(options);
+void add_recording_options(po::options_description& options, const char* usual) {
+  add_sampling_options(options, usual);
   options.add_options()("native", po::bool_switch(), "with the frames of C code between those of Python");
 }
 

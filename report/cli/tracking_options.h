@@ -11,10 +11,8 @@ namespace memsnap {
 
 // --for, --no-inject, --require-tracking, and those of recording but --native, which add_capture_options() has.
 void add_tracking_options(boost::program_options::options_description& options);
-// --sample, --allocators, --depth. `usual`: what --sample is when it is not given, for the help.
-void add_sampling_options(boost::program_options::options_description& options, const char* usual = "512KiB");
-// Those and --native.
-void add_recording_options(boost::program_options::options_description& options);
+// --sample, --allocators, --depth, --native. `usual`: what --sample is when it is not given, for the help.
+void add_recording_options(boost::program_options::options_description& options, const char* usual = "512KiB");
 // What they ask for. Throws Error kUsage.
 void read_recording_options(const boost::program_options::variables_map& options, TrackingRequest& request);
 

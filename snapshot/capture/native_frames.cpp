@@ -74,7 +74,7 @@ bool is_hidden_function(std::string_view name) {
 
 struct NativeFrames::State {
   pid_t pid;
-  std::optional<LiveMemory> memory{};
+  LiveMemory memory{pid};
   std::vector<std::unique_ptr<ElfImage>> images{};
   std::optional<NativeSymbols> symbols{};
   std::chrono::steady_clock::time_point loaded{};
@@ -92,14 +92,14 @@ struct NativeFrames::State {
     const auto now = std::chrono::steady_clock::now();
     if (symbols && now - loaded < kBetween) return;
     loaded = now;
-    symbols.reset();
-    images.clear();
     try {
-      memory.emplace(pid);
-      images = loaded_images(pid, MemoryMap::of(pid), *memory);
-    } catch (const Error&) {  // it has ended
+      auto found = loaded_images(pid, MemoryMap::of(pid), memory);
+      if (found.empty()) return;
+      symbols.reset();
+      images = std::move(found);
+      symbols.emplace(images);
+    } catch (const Error&) {  // it has ended: what it had is known
     }
-    symbols.emplace(images);
   }
 
   NativeName find(std::uint64_t return_address) {
@@ -107,13 +107,13 @@ struct NativeFrames::State {
     if (image_of(call) == nullptr) load();
     const ElfImage* const image = image_of(call);
     NativeName name;
-    if (image == nullptr) return name;
+    if (image == nullptr || !symbols) return name;
     name.file = image->path();
     name.function = symbols->function(call);
     name.hidden = is_hidden_function(name.function);
     if (name.function.empty()) {
       const std::string_view file = std::string_view(name.file).substr(name.file.rfind('/') + 1);
-      const std::uint64_t begin = function_begin(*image, *memory, call);
+      const std::uint64_t begin = function_begin(*image, memory, call);
       name.function = fmt::format("{}+{:#x}", file, begin - image->range().begin);
     }
     return name;

@@ -6,12 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <csignal>
 #include <memory>
-#include <mutex>
-#include <stop_token>
-#include <thread>
 #include <utility>
 
 #include "attach/base/error.h"
@@ -21,9 +17,11 @@
 #include "attach/process_id.h"
 #include "attach/tracee_wait.h"
 #include "inject/control/tracking.h"
+#include "snapshot/capture/native_frames.h"
 #include "snapshot/cpython/allocator_structs.h"
 #include "snapshot/cpython/initialized_word.h"
 #include "snapshot/cpython/python_process.h"
+#include "snapshot/session/lease_renewal.h"
 #include "snapshot/session/stack_config.h"
 #include "snapshot/session/target_info.h"
 #include "snapshot/threads/tasks.h"
@@ -44,7 +42,6 @@ constexpr milliseconds kPollForPython{2};  // while the program is attached to w
 constexpr std::chrono::seconds kStartLimit{
     10};  // memsnap's death would end a program that works long before it is Python
 constexpr milliseconds kMostForPython{200};
-constexpr int kRenewalsInLease = 4;
 constexpr int kReadingsForPause = 20;         // a reading takes at most 1 / so much of the time
 constexpr std::chrono::hours kSuspended{24};  // memsnap itself is stopped, and the program most likely too
 
@@ -192,13 +189,16 @@ class Run {
     setup.mappings = request_.tracking.mappings;
     setup.limits = request_.tracking.limits;
     setup.lease = request_.tracking.lease;
-    setup.to_exit = bool{request_.look_at_exit};
+    setup.to_exit = waits_at_exit();
+    setup.config.native = request_.tracking.native ? 1 : 0;
     setup.config.domains_pass = request_.tracking.python_objects ? 0 : 1;
     return setup;
   }
 
+  // For a look at its objects, or to name its last native frames, while it has its memory.
+  bool waits_at_exit() const { return request_.look_at_exit || request_.tracking.native; }
   // For the look at the exit too: they are called right at the beginning of the end.
-  bool wants_domains() const { return request_.tracking.python_objects || request_.look_at_exit; }
+  bool wants_domains() const { return request_.tracking.python_objects || waits_at_exit(); }
 
   void hook_domains(TrackingSetup& setup, const std::optional<AllocatorStructs>& structs) {
     if (!structs) return warn_no_domains();
@@ -216,6 +216,8 @@ class Run {
     tracking_ = Tracking::start(*target_, setup, log_);
     result_.load_ms = in_ms(tracking_->facts().pause);
     renewed_ = steady_clock::now();
+    const std::string left_out = native_left_out(tracking_->facts());
+    if (!left_out.empty()) warn("native_left_out", left_out);
   }
 
   // The interpreter is there. `attempts`: it may be changing while it is looked at.
@@ -250,8 +252,9 @@ class Run {
                  const MemoryMap& map, const std::vector<std::unique_ptr<ElfImage>>& images) {
     if (!target_) target_.emplace(ProcessId::open(pid_));
     TrackingSetup setup = plain_setup();
-    setup.config = config;
-    setup.config.domains_pass = plain_setup().config.domains_pass;
+    const AgentConfig plain = std::exchange(setup.config, config);
+    setup.config.native = plain.native;
+    setup.config.domains_pass = plain.domains_pass;
     setup.python_hex = python.version.hex();
     if (wants_domains()) hook_domains(setup, find_allocator_structs(live, map, images, python));
     start(setup);
@@ -287,7 +290,7 @@ class Run {
         return warn("memory_short", "recording ended early: the memory limit of the program is near");
       poll_libraries();
       if (request_.look_wanted && request_.look_wanted()) look(request_.look);
-      if (request_.look_at_exit && !seen_at_exit_ && tracking_->waits_at_exit()) look_at_exit();
+      if (!seen_at_exit_ && tracking_->waits_at_exit()) look_at_exit();
       if (steady_clock::now() >= next_slice) next_slice = read_slice();
     }
   }
@@ -308,7 +311,8 @@ class Run {
   void open_tables() {
     FileDescriptor file(::fcntl(tracking_->descriptor(), F_DUPFD_CLOEXEC, 0));
     tables_.emplace(std::move(file));
-    recorder_.emplace(*tables_);
+    if (request_.tracking.native) native_frames_.emplace(pid_);
+    recorder_.emplace(*tables_, native_frames_ ? native_frames_->names() : NativeNames{});
   }
 
   steady_clock::time_point read_slice() {
@@ -332,31 +336,19 @@ class Run {
 
   void look_at_exit() {
     seen_at_exit_ = true;
-    look(request_.look_at_exit);
+    if (request_.look_at_exit) look(request_.look_at_exit);
+    if (request_.tracking.native) read_slice();
     tracking_->go_on_to_exit();
   }
 
-  // It takes as long as the heap is large: without its lease the agent would fall silent, and miss what is freed.
   void look(const std::function<void(const TableReader&, SliceRecorder&)>& how) {
-    const std::jthread renewer([this](const std::stop_token& stop) {
-      std::mutex mutex;
-      std::condition_variable_any woken;
-      std::unique_lock lock(mutex);
-      const auto pause = request_.tracking.lease / kRenewalsInLease;
-      while (!woken.wait_for(lock, stop, pause, [&stop] { return stop.stop_requested(); })) {
-        if (tracking_->renew_lease() == Tracking::Health::kGone) return;
-      }
-    });
-    look_now(how);
-    renewed_ = steady_clock::now();
-  }
-
-  void look_now(const std::function<void(const TableReader&, SliceRecorder&)>& how) {
+    const LeaseRenewal renewal(*tracking_, request_.tracking.lease);
     try {
       how(*tables_, *recorder_);
     } catch (const Error& error) {
       warn("no_snapshot", fmt::format("there is no snapshot: {}", error.what()));
     }
+    renewed_ = steady_clock::now();
   }
 
   std::uint64_t resident() {
@@ -394,6 +386,7 @@ class Run {
   std::optional<ProcessId> target_;
   std::unique_ptr<Tracking> tracking_;
   std::optional<TableReader> tables_;
+  std::optional<NativeFrames> native_frames_;
   std::optional<SliceRecorder> recorder_;
   Tracking::Health health_ = Tracking::Health::kGood;
   steady_clock::time_point renewed_{};

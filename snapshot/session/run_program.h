@@ -19,7 +19,7 @@ namespace memsnap {
 
 struct RunRequest {
   LaunchCommand command;
-  TrackingRequest tracking;     // of it are taken: period, depth, python_objects, mappings, limits, lease, slice
+  TrackingRequest tracking;  // of it are taken: period, depth, python_objects, mappings, limits, lease, slice, native
   bool debug_registers = true;  // false: the program is attached to when its interpreter is there
   std::function<void(pid_t)> launched;
   // Waits so long for a signal to memsnap, and sees to those that came. True: memsnap is to stop itself (Ctrl-Z).

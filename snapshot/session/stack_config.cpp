@@ -34,4 +34,10 @@ AgentConfig stack_config(const std::vector<std::unique_ptr<ElfImage>>& images, c
   return config;
 }
 
+std::string native_left_out(const TrackingFacts& facts) {
+  std::string names;
+  for (const std::string& path : facts.without_rules) names += (names.empty() ? "" : ", ") + path;
+  return names.empty() ? "" : "native stacks end in these, whose tables are too large: " + names;
+}
+
 }  // namespace memsnap

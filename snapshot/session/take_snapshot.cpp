@@ -87,7 +87,7 @@ class Session {
     std::unique_ptr<FrozenProcess> frozen = freeze(target_, request_.freeze, log_);
     if (request_.when_frozen) request_.when_frozen();
     take_over(frozen->facts());
-    const PythonProcess python = unless_ended(target_, [&] { return verified_python(*frozen); });
+    const PythonProcess python = unless_ended(target_, [&] { return verified(*frozen); });
     if (all) or_warn("threads", [&] { threads.read(frozen->memory(), python, frozen->facts().held); });
     if (request_.native) or_warn("native stacks", [&] { threads.unwind(frozen->memory(), frozen->map()); });
     std::array<std::uint64_t, 2> hash_key{};
@@ -155,6 +155,17 @@ class Session {
     header().memory.rss = use.rss;
     header().memory.pss = use.pss;
     header().memory.uss = use.uss;
+  }
+
+  PythonProcess verified(const FrozenProcess& frozen) {
+    try {
+      return verified_python(frozen);
+    } catch (const Error&) {
+      if (!frozen.lost()) throw;
+      target_.require_alive();
+      throw Error(ExitCode::kGaveUp, "the frozen copy ended before it could be read",
+                  "it became another program, or its memory limit is too near");
+    }
   }
 
   PythonProcess verified_python(const FrozenProcess& frozen) {

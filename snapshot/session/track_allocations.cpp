@@ -4,11 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -22,6 +19,7 @@
 #include "snapshot/capture/native_frames.h"
 #include "snapshot/cpython/allocator_structs.h"
 #include "snapshot/cpython/python_process.h"
+#include "snapshot/session/lease_renewal.h"
 #include "snapshot/session/stack_config.h"
 #include "snapshot/session/unless_ended.h"
 #include "snapshot/threads/tasks.h"
@@ -33,7 +31,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kProbeCache = 16u << 20;
-constexpr int kRenewalsInLease = 4;
 constexpr milliseconds kPoll{50};      // for new libraries, the lease and the end
 constexpr int kReadingsForPause = 20;  // a reading takes at most 1 / so much of the time
 constexpr int kLiveAttempts = 20;
@@ -124,10 +121,8 @@ class Recording {
   }
 
   void tell_left_out() {
-    std::string names;
-    for (const std::string& path : tracking_->facts().without_rules) names += (names.empty() ? "" : ", ") + path;
-    if (!names.empty())
-      warn("native_left_out", ("native stacks end in these, whose tables are too large: " + names).c_str());
+    const std::string text = native_left_out(tracking_->facts());
+    if (!text.empty()) warn("native_left_out", text.c_str());
   }
 
   void record(const TableReader& tables, SliceRecorder& recorder) {
@@ -176,17 +171,8 @@ class Recording {
     return std::max<steady_clock::duration>(request_.slice, kReadingsForPause * (steady_clock::now() - began));
   }
 
-  // It takes as long as the heap is large: without its lease the agent would fall silent, and miss what is freed.
   void look(const TrackingRequest::Look& look_at, const TableReader& tables, SliceRecorder& recorder) {
-    const std::jthread renewer([this](const std::stop_token& stop) {
-      std::mutex mutex;
-      std::condition_variable_any woken;
-      std::unique_lock lock(mutex);
-      while (
-          !woken.wait_for(lock, stop, request_.lease / kRenewalsInLease, [&stop] { return stop.stop_requested(); })) {
-        if (tracking_->renew_lease() == Tracking::Health::kGone) return;
-      }
-    });
+    const LeaseRenewal renewal(*tracking_, request_.lease);
     look_at(tables, recorder);
   }
 

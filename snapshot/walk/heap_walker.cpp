@@ -165,6 +165,7 @@ void HeapWalk::walk_outside() {
     host_->walk_structurally(std::move(seeds));
     seeds = host_->take_new_static_types();
   }
+  result_.partial = result_.partial || frozen_.lost();
   // Of a process that runs on, the remains of what was just freed would be counted.
   if (options_.find_orphans && frozen_.facts().method == Method::kCore) host_->find_orphans(heap_ranges(frozen_.map()));
 }

@@ -79,6 +79,36 @@ def paths(call, outer=()):
 
 
 class NativeStacks(harness.LiveTest):
+    def test_also_of_a_program_that_memsnap_starts(self):
+        with agent_harness.folder_in_reach() as (folder, inside):
+            file = self.file_name()
+            library = "%s/%s" % (inside, build(folder))
+            started = subprocess.Popen([harness.MEMSNAP, "run", "--native", "-v", "-o", file, "--json", "--report", folder / "report", "--",
+                                        *harness.PYTHON, "-c", PROGRAM, library], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+            self.addCleanup(started.kill)
+            heard = []
+            wanted = ["libmixed.so are followed", "the stacks of other threads"]
+            for line in started.stderr:
+                heard.append(line)
+                wanted = [what for what in wanted if what not in line]
+                if not wanted:
+                    break
+            out, err = started.communicate("go\n", timeout=harness.PATIENCE)
+            self.assertEqual((0, "ready\ndone\n"), (started.returncode, out), "".join(heard) + err)
+            told = json.loads((folder / "report").read_text())
+        self.assertTrue(told["from_start"], told)
+        self.assertEqual([], told["left_behind"])
+        stacks = self.stacks_of(file)
+        # The first calls of a library that came just now, or of a thread, may be cut: memsnap has to look at them first.
+        whole = [stack for stack in stacks if stack[0][0] != CUT or stack[-1][0] == "take"]
+        self.check([stack for stack in whole if "deep" not in [function for function, _ in stack]])
+        # Before there was a Python frame, and after the last.
+        names = {function for stack in stacks for function, _ in stack}
+        self.assertTrue(any(name.startswith(("Py_Initialize", "pymain_init")) for name in names), names)
+        facts = harness.memsnap("summary", file, "--by", "function", "-n", "0", "--json").json()
+        self.assertEqual(0, facts["capture"]["lost"]["mismatches"])
+
     def record(self, target):
         file = self.file_name()
         session = subprocess.Popen([harness.MEMSNAP, "attach", str(target.pid), "--native", "--sample", "1", "--for", "10m", "-v", "--json", "-f",
@@ -98,9 +128,12 @@ class NativeStacks(harness.LiveTest):
         self.assertEqual(0, session.returncode, err)
         answer = json.loads(out)
         self.assertEqual([], answer["left_behind"])
+        return file, self.stacks_of(file)
+
+    def stacks_of(self, file):
         result = harness.memsnap("tree", file, "--allocations", "--min", "0", "-n", "0", "--depth", "0", "--json")
         self.assertEqual(0, result.status, str(result))
-        return file, [path[1:] for path, _ in paths(result.json()["calls"][0])]
+        return [path[1:] for path, _ in paths(result.json()["calls"][0])]
 
     def test_c_functions_stand_below_the_python_function_that_called_them(self):
         with agent_harness.folder_in_reach() as (folder, inside):
