@@ -144,6 +144,7 @@ class CycleRun:
         self.limits = {}
         self.output = self.folder / "out"
         self.bystander = False
+        self.left_something = False  # by its own words
 
     def run(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -277,7 +278,8 @@ class CycleRun:
             allowed.add(UNSUPPORTED)  # what changed under its eyes: "try again"
         for arguments, status, output in run.results:
             if status == LEFT:  # said; whether a later detach takes it out is looked at
-                self.outcome.notes += [line.strip() for line in output.splitlines() if line.startswith("  ")]
+                self.left_something = True
+                self.outcome.notes += [line.strip() for line in output.splitlines() if line.startswith(("  the agent", "  a dead child"))]
                 continue
             if self.limits and NO_LIBDW in output:
                 self.outcome.refused = True
@@ -297,19 +299,23 @@ class CycleRun:
             self.look_at_bystander()
             self.nothing_lives()
             return
-        if fault == "target execs":
+        if fault == "target execs":  # what the new program is like has yet to be seen, without memsnap
+            self.clean_up()
             target.begin()
-        target.check("look")
-        self.clean_up()
+        else:
+            target.check("look")
+            self.clean_up()
         target.check("look" if self.outcome.kept else "check")
         if fault != "memsnap killed":
             self.no_files_left(run)
 
     def clean_up(self):
         """What memsnap offers for it, once more when the moment was bad."""
-        if self.cycle.fault == "none" and self.cycle.operation not in ("track", "detach") and not self.outcome.refused:
+        if self.left_something:
+            pass
+        elif self.cycle.fault == "none" and self.cycle.operation not in ("track", "detach") and not self.outcome.refused:
             return self.no_keeper()
-        if self.cycle.fault != "memsnap killed" and self.cycle.operation in ("snapshot", "threads", "point"):
+        elif self.cycle.fault != "memsnap killed" and self.cycle.operation in ("snapshot", "threads", "point"):
             return self.no_keeper()
         deadline = time.monotonic() + PATIENCE
         for attempt in range(1000):
