@@ -26,12 +26,12 @@ mkdir "$1/root/tmp/home"
 cp -r "$2" "$1/root/tmp/source"
 chown -R 65534:65534 "$1/root/tmp/home" "$1/root/tmp/source"
 chroot "$1/root" env DEBIAN_FRONTEND=noninteractive apt-get -q -y remove --purge $3
-exec env -i PATH=/usr/bin:/bin HOME=/tmp/home chroot "$1/root" setpriv --reuid 65534 --regid 65534 --clear-groups bash -ec "$4"
+exec env -i PATH=/usr/bin:/bin HOME=/tmp/home /usr/sbin/chroot "$1/root" setpriv --reuid 65534 --regid 65534 --clear-groups bash -ec "$4"
 """
 
 SCRIPT = """
 cd /tmp/source
-! command -v cmake
+if command -v cmake; then exit 1; fi
 scripts/setup --user
 . /tmp/home/.cache/memsnap/deps/environment
 scripts/setup
