@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       memsnap::require(segment.begin >= last && segment.begin < segment.end && segment.present <= segment.stored);
       last = segment.end;
     }
-    for (const memsnap::Mapping& mapping : memsnap::memory_map_of(core).mappings()) (void)mapping.size();
+    const memsnap::MemoryMap map = memsnap::memory_map_of(core);
+    for (const memsnap::Mapping& mapping : map.mappings()) memsnap::require(mapping.begin < mapping.end);
   } catch (const memsnap::Error&) {
     return 0;  // a refusal
   }
