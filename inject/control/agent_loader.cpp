@@ -208,12 +208,14 @@ void require_room_for_tables(pid_t pid, const TrackingSetup& setup) {
   const FreezeCost cost = read_freeze_cost(pid);
   const auto limits = memory_limits(pid);
   const auto room = memory_headroom(limits);
+  // At the end a frozen copy is looked at.
+  const std::uint64_t copy = kills_group(limits) ? predicted_child_memory(cost, true) : 0;
   const std::uint64_t need =
-      kFixed + cost.resident / (setup.period == 1 ? kExactShare : kSampledShare) + last_headroom(limits);
+      kFixed + cost.resident / (setup.period == 1 ? kExactShare : kSampledShare) + copy + last_headroom(limits);
   if (!room || *room >= need) return;
   throw Error(ExitCode::kGaveUp,
-              fmt::format("{} has {} MiB left below its memory limit, the tables of tracking may need {} MiB", pid,
-                          *room / kMiB, need / kMiB),
+              fmt::format("{} has {} MiB left below its memory limit, tracking may need {} MiB", pid, *room / kMiB,
+                          need / kMiB),
               setup.period == 1 ? "raise the limit, or sample: --sample 512KiB" : "raise the limit");
 }
 
