@@ -273,7 +273,8 @@ class CycleRun:
     def judge(self, run):
         allowed = set(STATUSES[self.cycle.fault])
         if self.cycle.fault == "memory limit" and self.limits:
-            allowed |= {NOT_LOADED}
+            allowed |= {NOT_LOADED, -signal.SIGSEGV, -signal.SIGABRT}  # of libraries: it may end as if it were killed
+            self.left_something = True
         if "read" in self.cycle.options:
             allowed.add(UNSUPPORTED)  # what changed under its eyes: "try again"
         for arguments, status, output in run.results:
