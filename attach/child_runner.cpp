@@ -24,6 +24,7 @@
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
 #include "attach/system_call_guard.h"
+#include "attach/tracee_wait.h"
 
 namespace memsnap {
 namespace {
@@ -111,7 +112,8 @@ void ChildRunner::watch(const std::stop_token& stop) {
   while (!changed.wait_for(lock, stop, every, [&] { return stop.stop_requested(); })) {
     // The child shares the target's descriptors: it must not keep its ports open when the target is gone.
     const bool end = !target_.still() || limit.must_end();
-    if (end) ::kill(pid_, SIGKILL);  // not reaped yet, so the pid is still the child's
+    // Not reaped yet, so the pid is still the child's.
+    if (end && ::kill(pid_, SIGKILL) != 0) doomed_ = true;
   }
 }
 
@@ -207,6 +209,7 @@ bool ChildRunner::wait_status(TimePoint deadline, int* status) {
       return false;
     }
     while_waiting_();
+    if (doomed_.exchange(false)) kill_tracee(pid_);
     if (steady_clock::now() >= deadline) return false;
     if (spins > kTightSpins) ::usleep(50);
   }
@@ -249,7 +252,7 @@ ChildStop ChildRunner::stop_now() {
     // What it did just before our stop counts. Our stop may then come later, and is passed over.
     return judge(status).value_or(ChildStop{.kind = ChildStop::Kind::kDeadline});
   }
-  ::kill(pid_, SIGKILL);
+  kill_tracee(pid_);
   return {.kind = ChildStop::Kind::kEnded};
 }
 
@@ -285,7 +288,7 @@ void ChildRunner::kill() {
   watcher_ = {};  // joins: nothing else may signal the pid from here on
   if (pid_ == 0) return;
   last_cpu_ms_ = cpu_ms();
-  if (!ended_) ::kill(pid_, SIGKILL);
+  if (!ended_) kill_tracee(pid_);
   const auto deadline = steady_clock::now() + kStopLimit;
   for (int status = 0; !ended_ && wait_status(deadline, &status);) continue;
   ended_ = true;

@@ -64,6 +64,7 @@ class ChildRunner final : public FrozenChild {
   user_regs_struct birth_{};
   bool ended_ = false;  // it is dead, and no longer ours to wait for
   bool safe_ = false;
+  std::atomic<bool> doomed_ = false;  // it must end, and only its tracer may end it
   std::atomic<double> last_cpu_ms_ = 0;
   std::vector<MemoryLimit> limits_;
   std::jthread watcher_;  // kills the child when the target ends, execs, or its memory limit comes near

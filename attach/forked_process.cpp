@@ -107,10 +107,11 @@ class ForkedProcess final : public FrozenProcess {
     if (runner_) {
       runner_->kill();
     } else {
-      ::kill(zombie_.pid, SIGKILL);
+      kill_tracee(zombie_.pid);
       ::waitpid(zombie_.pid, nullptr, __WALL);
     }
     release_stragglers(stragglers_);
+    if (!has_ended(zombie_.pid)) return {fmt::format("a frozen copy, pid {}, that could not be ended", zombie_.pid)};
     if (reap(target_, zombie_)) return {};
     return {fmt::format("a dead child, pid {}, that process {} did not take back", zombie_.pid, target_.pid())};
   }

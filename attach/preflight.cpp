@@ -55,6 +55,13 @@ std::uint64_t namespace_of(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
+// proc_pid_uid_map(5): only in the first one each uid is itself.
+bool in_first_user_namespace() {
+  std::ifstream file("/proc/self/uid_map");
+  std::uint64_t inside = 0, outside = 0, count = 0;
+  return !(file >> inside >> outside >> count) || (inside == 0 && outside == 0 && count == 0xffffffff);
+}
+
 }  // namespace
 
 AccessFacts read_access_facts(pid_t pid) {
@@ -63,12 +70,16 @@ AccessFacts read_access_facts(pid_t pid) {
   const std::string theirs = read_all(fmt::format("/proc/{}/status", pid));
   facts.our_uid = ::geteuid();
   facts.target_uid = static_cast<uid_t>(std::strtoul(status_field(theirs, "Uid").c_str(), nullptr, 10));
-  facts.capable = (std::strtoull(status_field(ours, "CapEff").c_str(), nullptr, 16) >> CAP_SYS_PTRACE & 1) != 0;
+  const std::uint64_t capabilities = std::strtoull(status_field(ours, "CapEff").c_str(), nullptr, 16);
+  facts.capable = (capabilities >> CAP_SYS_PTRACE & 1) != 0;
+  facts.overrides = (capabilities >> CAP_DAC_OVERRIDE & 1) != 0;
   facts.yama_scope = std::atoi(read_all("/proc/sys/kernel/yama/ptrace_scope").c_str());
   struct stat folder {};
-  if (::stat(fmt::format("/proc/{}", pid).c_str(), &folder) == 0) facts.dumpable = folder.st_uid == facts.target_uid;
+  // What is in it belongs to root when the process is not dumpable, proc(5); the folder itself does not.
+  if (::stat(fmt::format("/proc/{}/maps", pid).c_str(), &folder) == 0)
+    facts.dumpable = folder.st_uid == facts.target_uid;
   const std::uint64_t space = namespace_of(fmt::format("/proc/{}/ns/user", pid));
-  facts.same_user_namespace = space == 0 || space == namespace_of("/proc/self/ns/user");
+  facts.same_user_namespace = space == 0 ? in_first_user_namespace() : space == namespace_of("/proc/self/ns/user");
   facts.filtered = status_field(ours, "Seccomp") == "2";
   facts.name = status_field(theirs, "Name");
   facts.user = user_name(facts.target_uid);
@@ -81,6 +92,8 @@ std::vector<std::string> refusal_reasons(const AccessFacts& facts) {
   if (!facts.capable && facts.our_uid != facts.target_uid) {
     reasons.push_back(fmt::format("it belongs to user {}, and memsnap does not have CAP_SYS_PTRACE", facts.user));
   }
+  if (facts.capable && !facts.overrides && facts.our_uid != facts.target_uid)
+    reasons.emplace_back("it is another user's: to write its memory CAP_DAC_OVERRIDE is needed beside CAP_SYS_PTRACE");
   if (!facts.capable && facts.yama_scope == 1)
     reasons.emplace_back("kernel.yama.ptrace_scope is 1: only a parent may attach");
   if (!facts.capable && facts.yama_scope == 2)

@@ -13,9 +13,10 @@ namespace memsnap {
 struct AccessFacts {
   uid_t our_uid = 0;
   uid_t target_uid = 0;
-  bool capable = false;  // CAP_SYS_PTRACE is in our effective set
-  int yama_scope = 0;    // kernel.yama.ptrace_scope, 0 where there is no Yama
-  bool dumpable = true;  // prctl(PR_SET_DUMPABLE): /proc/PID belongs to root when it is not
+  bool capable = false;    // CAP_SYS_PTRACE is in our effective set
+  bool overrides = false;  // CAP_DAC_OVERRIDE: /proc/PID/mem of another user may be opened
+  int yama_scope = 0;      // kernel.yama.ptrace_scope, 0 where there is no Yama
+  bool dumpable = true;    // prctl(PR_SET_DUMPABLE): /proc/PID belongs to root when it is not
   bool same_user_namespace = true;
   bool filtered = false;  // we run under a seccomp filter ourselves, as in a container
   std::string name{};     // of the target, not escaped

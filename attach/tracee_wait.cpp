@@ -1,9 +1,12 @@
 #include "attach/tracee_wait.h"
 
 #include <fmt/format.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <fstream>
 #include <string>
 
@@ -38,6 +41,10 @@ bool has_ended(pid_t tid) {
   siginfo_t info{};
   if (::waitid(P_PID, static_cast<id_t>(tid), &info, WEXITED | WNOWAIT | WNOHANG | __WALL) < 0) return true;
   return info.si_pid == tid && (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED);
+}
+
+void kill_tracee(pid_t pid) {
+  if (::kill(pid, SIGKILL) != 0 && errno == EPERM) ptrace(PTRACE_KILL, pid, nullptr, nullptr);
 }
 
 pid_t look_at_tracee(pid_t tid, int* status) {

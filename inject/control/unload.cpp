@@ -23,8 +23,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::array<milliseconds, 6> kPauses = {milliseconds(0),  milliseconds(2),   milliseconds(10),
-                                                 milliseconds(40), milliseconds(100), milliseconds(200)};
+// A word that an ended call left on a stack in use goes when the thread calls something else.
+constexpr std::array<milliseconds, 9> kPauses = {milliseconds(0),   milliseconds(2),   milliseconds(10),
+                                                 milliseconds(40),  milliseconds(100), milliseconds(200),
+                                                 milliseconds(400), milliseconds(800), milliseconds(1600)};
 
 class Unloader {
  public:
@@ -161,7 +163,13 @@ class Unloader {
       if (error.code() != ExitCode::kGaveUp && error.code() != ExitCode::kBusy) throw;
       why = error.what();
     }
-    if (!done) end_.left_behind.push_back(describe(why));
+    if (!done && is_mapped(place)) end_.left_behind.push_back(describe(why));
+  }
+
+  // Not any more when the process has become another program meanwhile.
+  bool is_mapped(const AgentPlace& place) const {
+    const MemoryMap map = MemoryMap::of(agent_.target.pid());
+    return map.find(place.image_begin != 0 ? place.image_begin : place.shared_begin) != nullptr;
   }
 
   bool unmap(const AgentPlace& place, bool tables, const MemoryMap& map, const Gadgets& gadgets, std::string* why) {
