@@ -77,7 +77,9 @@ struct NativeFrames::State {
   LiveMemory memory{pid};
   std::vector<std::unique_ptr<ElfImage>> images{};
   std::optional<NativeSymbols> symbols{};
-  std::chrono::steady_clock::time_point loaded{};
+  std::size_t mappings = 0;  // when they were loaded
+  int in_vain = 0;
+  std::chrono::steady_clock::time_point counted_from{};
 
   const ElfImage* image_of(std::uint64_t address) const {
     const auto found = std::find_if(images.begin(), images.end(), [&](const auto& image) {
@@ -89,12 +91,20 @@ struct NativeFrames::State {
   // Code that was made at run time is in no library: it is not looked for each time.
   void load() {
     constexpr std::chrono::milliseconds kBetween{500};
+    constexpr int kMostInVain = 4;
     const auto now = std::chrono::steady_clock::now();
-    if (symbols && now - loaded < kBetween) return;
-    loaded = now;
+    if (now - counted_from > kBetween) {
+      counted_from = now;
+      in_vain = 0;
+    }
+    if (in_vain >= kMostInVain) return;
+    ++in_vain;
     try {
-      auto found = loaded_images(pid, MemoryMap::of(pid), memory);
+      const MemoryMap map = MemoryMap::of(pid);
+      if (symbols && map.mappings().size() == mappings) return;
+      auto found = loaded_images(pid, map, memory);
       if (found.empty()) return;
+      mappings = map.mappings().size();
       symbols.reset();
       images = std::move(found);
       symbols.emplace(images);

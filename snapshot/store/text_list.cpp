@@ -1,5 +1,10 @@
 #include "snapshot/store/text_list.h"
 
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "snapshot/store/container_layout.h"
 #include "snapshot/store/parts.h"
 
@@ -26,18 +31,25 @@ StringTable read_text_list(ContainerReader& in, std::uint32_t id) {
   const PartEntry* const part = in.find(id);
   if (part == nullptr) in.throw_damaged("part \"" + part_name(id) + "\" is missing");
   const auto bytes = in.read_bytes(*part, kMostTexts);
-  StringTable strings;
+  std::string texts;
+  std::vector<std::uint32_t> begin{0};
   std::size_t at = 0;
   for (std::uint64_t i = 0; i < part->items; ++i) {
     if (bytes.size() - at < 4) in.throw_damaged(part->id);
     const auto size = load<std::uint32_t>(&bytes[at]);
     at += 4;
     if (bytes.size() - at < size) in.throw_damaged(part->id);
-    if (strings.add({reinterpret_cast<const char*>(bytes.data()) + at, size}) != i) in.throw_damaged(part->id);
+    texts.append(reinterpret_cast<const char*>(bytes.data()) + at, size);
+    begin.push_back(static_cast<std::uint32_t>(texts.size()));
     at += size;
   }
   if (at != bytes.size()) in.throw_damaged(part->id);
-  return strings;
+  if (begin.size() == 1) return {};
+  try {
+    return {std::move(texts), std::move(begin)};
+  } catch (const std::invalid_argument&) {
+    in.throw_damaged(part->id);
+  }
 }
 
 }  // namespace memsnap
