@@ -197,7 +197,8 @@ def main():
         print(tables(results[-1:]), flush=True)
     if options.write:
         text = "CPython %s, Linux %s, %d processors; %d turns: medians (least-most).\n\n" % (
-            platform.python_version(), platform.release(), os.cpu_count(), options.turns)
+            subprocess.run([PYTHON, "-c", "import platform; print(platform.python_version())"], stdout=subprocess.PIPE, text=True).stdout.strip(),
+            platform.release().split("-")[0], os.cpu_count(), options.turns)
         write(text + tables(results), plots(results))
 
 
