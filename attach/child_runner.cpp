@@ -102,18 +102,17 @@ void ChildRunner::watch(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any changed;
   std::unique_lock lock(mutex);
-  // Whoever writes much keeps the processors busy: to be in time both must not wait for one. Not everyone may have
+  // Whoever writes much keeps the processors busy: to be in time this must not wait for one. Not everyone may have
   // that.
   const milliseconds every = limits_.empty() ? kWatchEvery : kWatchLimitEvery;
-  if (!limits_.empty()) {
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kFirst);
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid_), kFirst);
-  }
+  if (!limits_.empty()) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kFirst);
   while (!changed.wait_for(lock, stop, every, [&] { return stop.stop_requested(); })) {
     // The child shares the target's descriptors: it must not keep its ports open when the target is gone.
     const bool end = !target_.still() || limit.must_end();
-    // Not reaped yet, so the pid is still the child's.
-    if (end && ::kill(pid_, SIGKILL) != 0) doomed_ = true;
+    if (!end) continue;
+    // Not reaped yet, so the pid is still the child's. Only its end goes before others: while it walks the target does.
+    if (!limits_.empty()) ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid_), kFirst);
+    if (::kill(pid_, SIGKILL) != 0) doomed_ = true;
   }
 }
 

@@ -77,7 +77,6 @@ struct NativeFrames::State {
   LiveMemory memory{pid};
   std::vector<std::unique_ptr<ElfImage>> images{};
   std::optional<NativeSymbols> symbols{};
-  std::size_t mappings = 0;  // when they were loaded
   int in_vain = 0;
   std::chrono::steady_clock::time_point counted_from{};
 
@@ -91,7 +90,7 @@ struct NativeFrames::State {
   // Code that was made at run time is in no library: it is not looked for each time.
   void load() {
     constexpr std::chrono::milliseconds kBetween{500};
-    constexpr int kMostInVain = 4;
+    constexpr int kMostInVain = 2;
     const auto now = std::chrono::steady_clock::now();
     if (now - counted_from > kBetween) {
       counted_from = now;
@@ -100,11 +99,8 @@ struct NativeFrames::State {
     if (in_vain >= kMostInVain) return;
     ++in_vain;
     try {
-      const MemoryMap map = MemoryMap::of(pid);
-      if (symbols && map.mappings().size() == mappings) return;
-      auto found = loaded_images(pid, map, memory);
+      auto found = loaded_images(pid, MemoryMap::of(pid), memory);
       if (found.empty()) return;
-      mappings = map.mappings().size();
       symbols.reset();
       images = std::move(found);
       symbols.emplace(images);
@@ -114,7 +110,10 @@ struct NativeFrames::State {
 
   NativeName find(std::uint64_t return_address) {
     const std::uint64_t call = return_address - 1;
-    if (image_of(call) == nullptr) load();
+    if (image_of(call) == nullptr) {
+      load();
+      if (image_of(call) != nullptr) in_vain = 0;
+    }
     const ElfImage* const image = image_of(call);
     NativeName name;
     if (image == nullptr || !symbols) return name;
