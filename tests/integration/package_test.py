@@ -17,12 +17,12 @@ IN_A_COPY = """
 set -e
 mount --make-rprivate /
 mount -t tmpfs none "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
-mount -t proc none "$1/root/proc"
-mount -t tmpfs none "$1/root/tmp"
-cp "$3" "$1/root/tmp/memsnap.deb"
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C /usr/sbin/chroot "$1/root" sh -ec "$4"
+mkdir "$1/upper" "$1/work" "$1/merged"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/merged"
+mount -t proc none "$1/merged/proc"
+mount -t tmpfs none "$1/merged/tmp"
+cp "$3" "$1/merged/tmp/memsnap.deb"
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C /usr/sbin/chroot "$1/merged" sh -ec "$4"
 """
 
 # dpkg's own books and logs change by every installation.

@@ -17,16 +17,16 @@ AS_A_USER = """
 set -e
 mount --make-rprivate /
 mount -t tmpfs none "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-mount -t proc none "$1/root/proc"
-mount --bind /dev "$1/root/dev"
-mount -t tmpfs none "$1/root/tmp"
-mkdir "$1/root/tmp/home"
-cp -r "$2" "$1/root/tmp/source"
-chown -R 65534:65534 "$1/root/tmp/home" "$1/root/tmp/source"
-chroot "$1/root" env DEBIAN_FRONTEND=noninteractive apt-get -q -y remove --purge $3
-exec env -i PATH=/usr/bin:/bin HOME=/tmp/home /usr/sbin/chroot "$1/root" setpriv --reuid 65534 --regid 65534 --clear-groups bash -ec "$4"
+mkdir "$1/upper" "$1/work" "$1/merged"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/merged"
+mount -t proc none "$1/merged/proc"
+mount --bind /dev "$1/merged/dev"
+mount -t tmpfs none "$1/merged/tmp"
+mkdir "$1/merged/tmp/home"
+cp -r "$2" "$1/merged/tmp/source"
+chown -R 65534:65534 "$1/merged/tmp/home" "$1/merged/tmp/source"
+chroot "$1/merged" env DEBIAN_FRONTEND=noninteractive apt-get -q -y remove --purge $3
+exec env -i PATH=/usr/bin:/bin HOME=/tmp/home /usr/sbin/chroot "$1/merged" setpriv --reuid 65534 --regid 65534 --clear-groups bash -ec "$4"
 """
 
 SCRIPT = """
