@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """What tracking costs the target: CPU time of workloads with the agent at work, divided by that of the same without it.
 
-usage: tracking_bench.py [--runs N] [--modes malloc,objects,sampled,native,memray,memray native] [--workloads a,b] [--seconds X] PYTHON [ARGUMENT...]
+usage: tracking_bench.py [--rounds N] [--modes malloc,objects,sampled,native,memray,memray native] [--workloads a,b] [--seconds X] PYTHON [ARGUMENT...]
 
-Plain and tracked runs alternate; each number is a quotient of medians. Needs build/release (MEMSNAP_BUILD: another build).
+A plain process and the tracked ones take turns, a round each; each number is the median of the rounds' quotients, with its quartiles. Needs build/release (MEMSNAP_BUILD: another build).
 memray is run by the interpreter's own memray module, where there is one.
 """
 
 import argparse
+import contextlib
 import math
 import os
 import pathlib
@@ -112,19 +113,23 @@ def work():
 """,
 }
 
+# A round each time that it is asked for one.
 BODY = """
-import time
+import sys, time
 {prepare}
 work = names["work"]
 work()
 {record}
-begin = time.process_time()
-for _ in range({loops}):
-    work()
-took = time.process_time() - begin
+for line in sys.stdin:
+    begin = time.process_time()
+    for _ in range(int(line)):
+        work()
+    print(time.process_time() - begin, flush=True)
 {finish}
-print(took)
 """
+# Else malloc gives memory back to the system and takes it again, or not, by what happens to lie at the end of its heap:
+# that decides more than any tracking. Without it nothing but the work itself is left to compare with.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_TOP_PAD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 MODES = {
     "malloc": {"period": 1, "domains": False},
     "objects": {"period": 1, "domains": True},
@@ -135,62 +140,83 @@ MODES = {
 }
 
 
-def run(name, mode, loops):
-    """CPU seconds, or None when the workload cannot run here."""
-    source = WORKLOADS[name] + "\nprogram = None\n"
-    prepare, record, finish = "import json", "", ""
-    options = {}
+@contextlib.contextmanager
+def running(name, mode):
+    """The process that does the work of `name`, asked for rounds by its standard input."""
+    prepare, record, finish = "pass", "", ""
+    options = {"records": 4096}  # as memsnap makes them
     if mode in MODES:
-        prepare, record, finish = "import json; start()", "agent.in_process_record(1)", "agent.in_process_record(0)"
-        options = MODES[mode]
+        prepare, record, finish = "start()", "agent.in_process_record(1)", "agent.in_process_record(0)"
+        options |= MODES[mode]
     elif mode.startswith("memray"):
-        prepare = "import json, memray, os; tracker = memray.Tracker('/tmp/memray-%d' % os.getpid(), trace_python_allocators=" + str("objects" in mode) + ", native_traces=" + str("native" in mode) + ")"
+        prepare = "import memray, os; tracker = memray.Tracker('/tmp/memray-%d' % os.getpid(), trace_python_allocators=" + str("objects" in mode) + ", native_traces=" + str("native" in mode) + ")"
         record, finish = "tracker.__enter__()", "tracker.__exit__(None, None, None); os.unlink('/tmp/memray-%d' % os.getpid())"
         if harness.PYTHON[0] == "chroot":  # memray reads /proc, which the tree does not have
             options["prefix"] = ["unshare", "-m", "sh", "-c", 'mount --bind /proc "$2/proc" && exec "$@"', "sh"]
+    body = BODY.format(prepare=prepare, record=record, finish=finish)
+    with agent_harness.program(WORKLOADS[name] + "\nprogram = None\n", body=body, warm=False, environment=MALLOC, **options) as (_, call):
+        with subprocess.Popen(**call, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            yield process
+
+
+def round_of(process, loops):
+    """CPU seconds of so many loops, or None when the workload or the tool is not here."""
     try:
-        result = agent_harness.run(source, body=BODY.format(prepare=prepare, record=record, finish=finish, loops=loops), warm=False, **options)
-    except harness.Failed as failure:
-        if "ModuleNotFoundError" in str(failure):
+        process.stdin.write("%d\n" % loops)
+        process.stdin.flush()
+    except BrokenPipeError:
+        return None
+    line = process.stdout.readline()
+    return float(line) if line else None
+
+
+def compare(name, modes, rounds, seconds):
+    """{mode: quotients by round, None: not here}, or None when the work cannot be done here. Rounds of all modes take turns,
+    so that what else the machine does meets all of them."""
+    with contextlib.ExitStack() as stack:
+        processes = {mode: stack.enter_context(running(name, mode)) for mode in ["plain", *modes]}
+        once = round_of(processes["plain"], 1)
+        if once is None:
             return None
-        raise
-    return float(result["printed"][-1])
+        loops = max(1, round(seconds / once))
+        found = {mode: [] if round_of(process, loops) is not None else None for mode, process in processes.items()}
+        for number in range(rounds):
+            order = [mode for mode in processes if found[mode] is not None]
+            times = {mode: round_of(processes[mode], loops) for mode in (order if number % 2 == 0 else reversed(order))}
+            for mode in order:
+                found[mode].append(times[mode] / times["plain"])
+        return found
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--modes", default="malloc,objects,sampled,native")
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
-    parser.add_argument("--seconds", type=float, default=0.3, help="CPU time of one plain run")
+    parser.add_argument("--seconds", type=float, default=0.1, help="CPU time of one plain round")
     parser.add_argument("python", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     harness.PYTHON[:] = arguments.python
     modes = arguments.modes.split(",")
     version = ".".join(map(str, harness.python_facts(arguments.python)[0]))
-    print("%-12s %s" % (version, "".join("%16s" % mode for mode in modes)))
+    print("%-12s %s" % (version, "".join("%18s" % mode for mode in modes)))
     ratios = {mode: [] for mode in modes}
     for name in arguments.workloads.split(","):
-        once = run(name, "plain", 1)
-        if once is None:
+        found = compare(name, modes, arguments.rounds, arguments.seconds)
+        if found is None:
             print("%-12s not here" % name)
             continue
-        loops = max(1, round(arguments.seconds / once))
-        times = {mode: [] for mode in ["plain", *modes]}
-        for _ in range(arguments.runs):
-            for mode in times:
-                times[mode].append(run(name, mode, loops))
         row = []
         for mode in modes:
-            if None in times[mode]:
-                row.append("%16s" % "-")
+            if found[mode] is None:
+                row.append("%18s" % "-")
                 continue
-            ratio = statistics.median(times[mode]) / statistics.median(times["plain"])
-            ratios[mode].append(ratio)
-            row.append("%16.2f" % ratio)
+            low, middle, high = statistics.quantiles(found[mode], n=4)
+            ratios[mode].append(middle)
+            row.append("%18s" % ("%.2f (%.2f-%.2f)" % (middle, low, high)))
         print("%-12s %s" % (name, "".join(row)), flush=True)
     for label, pick in (("geomean", lambda r: math.exp(statistics.mean(map(math.log, r)))), ("worst", max)):
-        print("%-12s %s" % (label, "".join("%16.2f" % pick(ratios[mode]) if ratios[mode] else "%16s" % "-" for mode in modes)))
+        print("%-12s %s" % (label, "".join("%18.2f" % pick(ratios[mode]) if ratios[mode] else "%18s" % "-" for mode in modes)))
 
 
 if __name__ == "__main__":

@@ -76,9 +76,10 @@ def folder_in_reach():
         yield pathlib.Path(folder), "/" + str(pathlib.Path(folder).relative_to(tree)) if tree else folder
 
 
-def run(source, body=RECORD, period=1, domains=False, depth=1024, records=256, check=False, warm=True, count=False, timeout=harness.PATIENCE,
-        environment=None, prefix=(), native=False):
-    """{dump of the agent..., "counted": what the preloaded library counted, "printed": lines of the program}."""
+@contextlib.contextmanager
+def program(source, body=RECORD, period=1, domains=False, depth=1024, records=256, check=False, warm=True, count=False, environment=None,
+            prefix=(), native=False):
+    """(folder of what the program writes, arguments of Popen that run it)."""
     with folder_in_reach() as (folder, inside):
         settings = {"period": period, "domains": domains, "depth": depth, "records": records, "warm": warm, "native": native,
                     "image": "memsnap_agent_check.so" if check else "memsnap_agent.so"}
@@ -86,8 +87,13 @@ def run(source, body=RECORD, period=1, domains=False, depth=1024, records=256, c
         env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1", **(environment or {}))
         if count:
             env["LD_PRELOAD"] = inside + "/agent_counting.so"
-        done = subprocess.run([*prefix, *harness.PYTHON, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
-                              timeout=timeout)
+        yield folder, {"args": [*prefix, *harness.PYTHON, "-c", text], "env": env, "stdout": subprocess.PIPE, "text": True}
+
+
+def run(source, timeout=harness.PATIENCE, **settings):
+    """{dump of the agent..., "counted": what the preloaded library counted, "printed": lines of the program}."""
+    with program(source, **settings) as (folder, call):
+        done = subprocess.run(**call, stderr=subprocess.PIPE, timeout=timeout)
         if done.returncode != 0:
             raise harness.Failed("status %s\n%s\n%s" % (done.returncode, done.stdout, done.stderr))
         result = {"printed": done.stdout.splitlines()}
