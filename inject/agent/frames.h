@@ -16,6 +16,9 @@ class ObjectFrames {
   // Whether it runs Python code, rather than being the interpreter's own.
   static bool is_python(std::uint64_t /*frame*/) { return true; }
   std::uint64_t code(std::uint64_t frame) const { return word_at(frame + code_); }
+  [[gnu::always_inline]] std::uint64_t fingerprint(std::uint64_t frame) const {
+    return fingerprint_of(config.layout, code(frame));
+  }
   std::uint64_t instruction(std::uint64_t frame) const {
     return static_cast<std::uint64_t>(std::int64_t{read_at<std::int32_t>(frame + last_)});
   }
@@ -38,6 +41,9 @@ class FramesAnywhere {
   }
   std::uint64_t code(std::uint64_t frame) const {
     return word_at(frame + layout_.executable) & ~static_cast<std::uint64_t>(layout_.tag_mask);
+  }
+  [[gnu::always_inline]] std::uint64_t fingerprint(std::uint64_t frame) const {
+    return fingerprint_of(config.layout, code(frame));
   }
   std::uint64_t instruction(std::uint64_t frame) const { return word_at(frame + layout_.instr); }
   // An address in the code object, so that it tells the code too.

@@ -12,13 +12,8 @@ using Domain = AgentConfig::Domain;
 constexpr std::size_t kMostOfPymalloc = 512;
 bool is_small(std::size_t size) { return size - 1 < kMostOfPymalloc; }
 
-// Hooked for the sake of the moment at which Python begins to end, and not to be recorded.
-inline bool passes_on() {
-  if (config.domains_pass == 0) [[likely]]
-    return false;
-  look_for_exit();
-  return true;
-}
+// Not where they are hooked for the sake of the moment at which Python begins to end.
+inline bool recording_objects() { return recording() && config.domains_pass == 0; }
 
 template <class... Arguments>
 inline void* allocate_large(std::uint64_t function, Allocator allocator, std::size_t size, Arguments... arguments) {
@@ -37,8 +32,7 @@ inline void* allocate_large(std::uint64_t function, Allocator allocator, std::si
 template <class... Arguments>
 inline void* allocate(std::uint64_t function, Allocator allocator, std::size_t size, Arguments... arguments) {
   auto* const call = function_at<void*(Arguments...)>(function);
-  if (!recording()) return call(arguments...);
-  if (passes_on()) return call(arguments...);
+  if (!recording_objects()) return call(arguments...);
   if (!is_small(size)) return allocate_large(function, allocator, size, arguments...);
   ThreadCache* const self = enter_recording();
   if (self == nullptr) return call(arguments...);
@@ -67,8 +61,7 @@ inline void* reallocate_large(std::uint64_t function, void* context, void* block
 // These functions never take a block and return null: null is a failure, and the block lives on.
 inline void* reallocate(std::uint64_t function, void* context, void* block, std::size_t size) {
   auto* const call = function_at<void*(void*, void*, std::size_t)>(function);
-  if (!recording()) return call(context, block, size);
-  if (passes_on()) return call(context, block, size);
+  if (!recording_objects()) return call(context, block, size);
   ThreadCache* const self = enter_recording();
   if (self != nullptr && !is_small(size)) {
     leave(self);
@@ -88,8 +81,7 @@ inline void* reallocate(std::uint64_t function, void* context, void* block, std:
 // The mark stays on during the call: a large block goes on to free, which must not count it again.
 inline void release(std::uint64_t function, void* context, void* block) {
   auto* const call = function_at<void(void*, void*)>(function);
-  if (!recording()) return call(context, block);
-  if (passes_on()) return call(context, block);
+  if (!recording_objects()) return call(context, block);
   ThreadCache* const self = enter_recording();
   released(self, block);
   call(context, block);

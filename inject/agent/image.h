@@ -19,9 +19,20 @@ extern constinit AgentConfig config asm("memsnap_agent_config_words");  // NOLIN
 
 inline volatile AgentControl& control() { return *reinterpret_cast<volatile AgentControl*>(config.control); }
 
-// False in a forked child, whose control page is zero and whose tables are not mapped: nothing else is looked at
-// before.
-inline bool recording() { return control().mode != static_cast<std::uint32_t>(AgentMode::kOff); }
+// Only where there is something to see in this mode: Python has begun to end, and memsnap wants to see it as it is
+// then.
+[[gnu::noinline, gnu::cold]] void look_for_exit();
+
+inline bool is_on() { return control().mode != static_cast<std::uint32_t>(AgentMode::kOff); }
+
+// What every hook asks first. False in a forked child, whose control page is zero and whose tables are not mapped.
+inline bool recording() {
+  if (control().mode == static_cast<std::uint32_t>(AgentMode::kRecord)) [[likely]]
+    return true;
+  if (!is_on()) return false;
+  look_for_exit();
+  return true;
+}
 
 template <class F>
 F* function_at(std::uint64_t address) {

@@ -1,5 +1,6 @@
 // Native and Python frames as one path of the trie. Python frames stand where the evaluation loop is that runs them.
 #include "inject/agent/native_walk.h"
+#include "inject/agent/recorder.h"
 #include "inject/agent/stack_walk.h"
 
 namespace memsnap::agent {
@@ -54,6 +55,8 @@ class Merge {
   }
 
  private:
+  std::uint64_t frame_of(std::uint32_t i) const { return self_.known[i + 1].frame; }  // of the chain's, from 0 on
+
   void count_segments(std::uint32_t from) {
     std::uint32_t segment = from == 0 ? 0 : native_.segment[from - 1];
     for (std::uint32_t i = from; i < chain_.count; ++i) {
@@ -62,7 +65,7 @@ class Merge {
     }
   }
   bool begins(std::uint32_t i) const {
-    const std::uint64_t frame = self_.frame[i];
+    const std::uint64_t frame = frame_of(i);
     return begins_segment(frames_, frame, frame >= native_.low && frame < native_.high);
   }
   bool begins_known(std::uint32_t i) const { return native_.segment[i] != (i == 0 ? 0 : native_.segment[i - 1]); }
@@ -72,7 +75,7 @@ class Merge {
     std::uint32_t first = same_chain;
     while (first < chain_.count && !begins_known(first)) ++first;
     if (first == chain_.count) return at;
-    while (at > 0 && native_.frames[at - 1].stack <= self_.frame[first]) --at;
+    while (at > 0 && native_.frames[at - 1].stack <= frame_of(first)) --at;
     return at;
   }
 
@@ -83,8 +86,8 @@ class Merge {
       if (kLoopsHaveFrames<Frames>) {
         const std::uint64_t end = i == 0 ? native_.high : native_.frames[i - 1].stack;
         const bool known_end = i > 0 || native_.complete;
-        while (next < chain_.count && (!begins_known(next) || self_.frame[next] >= end)) ++next;
-        const bool is_loop = known_end && next < chain_.count && self_.frame[next] >= native_.frames[i].stack;
+        while (next < chain_.count && (!begins_known(next) || frame_of(next) >= end)) ++next;
+        const bool is_loop = known_end && next < chain_.count && frame_of(next) >= native_.frames[i].stack;
         if (is_loop) ++next;
         native_.flags[i] = static_cast<std::uint8_t>((native_.flags[i] & kFrameIsAgent) | (is_loop ? kFrameIsLoop : 0));
       }
@@ -126,14 +129,14 @@ class Merge {
   void add_segments(std::uint32_t last) {
     while (done_ < chain_.count && native_.segment[done_] <= last && node_ != 0) {
       if (done_ < same_chain_ && skip_same()) continue;
-      node_ = node_below(self_, frames_, node_, self_.frame[done_]);
-      self_.node[done_++] = node_;
+      node_ = node_below(self_, frames_, node_, frame_of(done_));
+      self_.node[++done_] = node_;
     }
   }
 
   // A frame that is as it was has the node it had, if that is below the same node; one of the interpreter's own, none.
   bool skip_same() {
-    const std::uint32_t known = self_.node[done_];
+    const std::uint32_t known = self_.node[done_ + 1];
     if (known == node_) {
       ++done_;
       return true;
@@ -142,7 +145,7 @@ class Merge {
     if (known == 0 || had.parent != node_ || had.code >= kNodeSpecial) return false;
     // Those of its segment followed without anything between.
     if (native_.segment[same_chain_ - 1] == native_.segment[done_]) done_ = same_chain_ - 1;
-    node_ = self_.node[done_++];
+    node_ = self_.node[++done_];
     return true;
   }
 
@@ -158,7 +161,7 @@ class Merge {
 template <class Frames>
 std::uint32_t merged(ThreadCache& self, NativeCache& native, std::uint32_t same, std::uint64_t top) {
   Chain chain;
-  if (top != 0 && control().depth != 0) chain = refresh_chain(self, Frames(config.layout), top);
+  if (top != 0 && tables.depth != 0) chain = refresh_chain(self, Frames(config.layout), top);
   return Merge<Frames>(self, native, chain).run(same);
 }
 
@@ -172,7 +175,7 @@ std::uint32_t merged_early(ThreadCache& self, NativeCache& native, const NativeF
   if (top == 0) node = merged<FramesAnywhere>(self, native, same, top);
   native.count = native.merged_frames = native.merged_chain = 0;
   if (top == 0) return node;
-  tables.frame_form = frame_form_of(config.layout);
+  choose_recorder();
   return merged(self, native, caller);
 }
 
@@ -205,6 +208,7 @@ std::uint32_t merged_stack_node(ThreadCache& self) {
     NativeCache& other = *(&native + 1);
     auto& blank = *reinterpret_cast<ThreadCache*>(&native + 2);
     blank.record = self.record;
+    blank.known[0].frame = kNoFrame;
     blank.frame_count = other.count = other.merged_frames = other.merged_chain = 0;
     if (merged(blank, other, caller) != node) add_relaxed(&tables.header->lost.mismatches, std::uint64_t{1});
   }

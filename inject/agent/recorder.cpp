@@ -21,8 +21,8 @@ void count_in_filter(std::uint64_t address, int step) {
   }
 }
 
-[[gnu::always_inline]] inline std::uint32_t site_of(ThreadCache& self, Allocator allocator) {
-  const std::uint32_t node = stack_node(self);
+// The node of an allocation below that of its stack. 0: no room, and the block is not to be recorded.
+[[gnu::always_inline]] inline std::uint32_t site_below(ThreadCache& self, std::uint32_t node, Allocator allocator) {
   const std::uint32_t key = node << 4 | static_cast<std::uint32_t>(allocator);
   static_assert(kMostSites << 4 != 0 && static_cast<std::uint32_t>(Allocator::kCount) <= 16);
   ThreadCache::KnownSite& known = self.known_sites[(node ^ key << 5) % kKnownSites];
@@ -31,6 +31,83 @@ void count_in_filter(std::uint64_t address, int step) {
   const std::uint32_t site = node == 0 ? 0 : node_of(node, kNodeAllocator, static_cast<std::uint64_t>(allocator));
   if (site != 0) known = {.key = key, .site = site};
   return site;
+}
+
+[[gnu::always_inline]] inline ThreadCache::Place& place_of(ThreadCache& self, std::uint64_t key, std::uint32_t parent,
+                                                           Allocator allocator) {
+  static_assert(kKnownPlaces == 1u << (64 - 55));
+  const std::uint64_t below = static_cast<std::uint64_t>(parent) << 4 | static_cast<std::uint64_t>(allocator);
+  return self.places[(key ^ below << 24) * 0x9e3779b97f4a7c15ull >> 55];
+}
+
+template <class Frames>
+[[gnu::noinline]] std::uint32_t new_site(ThreadCache& self, std::uint64_t top, Allocator allocator) {
+  const std::uint32_t node = new_stack<Frames>(self, top);
+  const std::uint32_t site = site_below(self, node, allocator);
+  const std::uint32_t at = self.frame_count;
+  const Frames frames(config.layout);
+  if (site == 0 || at == 0 || !frames.is_python(top)) return site;
+  const std::uint64_t key = frames.key(top);
+  const std::uint32_t parent = self.node[at - 1];
+  place_of(self, key, parent, allocator) = {.key = key,
+                                            .fingerprint = frames.fingerprint(top),
+                                            .parent = parent,
+                                            .allocator = static_cast<std::uint32_t>(allocator),
+                                            .node = node,
+                                            .site = site};
+  return site;
+}
+
+// Of nearly every allocation the chain of frames is known, and the instruction it is at, too.
+template <class Frames>
+[[gnu::always_inline]] inline std::uint32_t known_site(ThreadCache& self, std::uint64_t top, Allocator allocator) {
+  const Frames frames(config.layout);
+  const std::uint32_t at = known_frame(self, frames, top);
+  if (at == 0) return new_site<Frames>(self, top, allocator);
+  const std::uint64_t key = frames.key(top);
+  if (self.known[at].key == key) {
+    self.frame_count = at;
+    return site_below(self, self.node[at], allocator);
+  }
+  const std::uint32_t parent = self.node[at - 1];
+  const ThreadCache::Place& place = place_of(self, key, parent, allocator);
+  if (place.key != key || place.parent != parent || place.allocator != static_cast<std::uint32_t>(allocator) ||
+      place.fingerprint != frames.fingerprint(top))
+    return new_site<Frames>(self, top, allocator);
+  self.frame_count = at;
+  self.known[at].key = key;
+  self.node[at] = place.node;
+  return place.site;
+}
+
+template <class Frames>
+[[gnu::always_inline]] inline std::uint32_t python_site(ThreadCache& self, Allocator allocator) {
+  const std::uint64_t top = innermost_frame();
+  if (top == 0 || tables.depth == 0) return site_below(self, self.node[0], allocator);
+  const std::uint32_t site = known_site<Frames>(self, top, allocator);
+  if (kChecksStacks && site != 0 && stack_from_nothing<Frames>(self, top) != tables.nodes[site].parent)
+    add_relaxed(&tables.header->lost.mismatches, std::uint64_t{1});
+  return site;
+}
+
+std::uint32_t site_of(ThreadCache& self, Allocator allocator) {
+  if (tables.native) return site_below(self, merged_stack_node(self), allocator);
+  switch (tables.frame_form) {
+    case FrameForm::kAt8And56:
+      return python_site<FramesAt<8, 56>>(self, allocator);
+    case FrameForm::kAt48And56:
+      return python_site<FramesAt<48, 56>>(self, allocator);
+    case FrameForm::kObjects:
+      return python_site<ObjectFrames>(self, allocator);
+    case FrameForm::kAnywhere:
+      return python_site<FramesAnywhere>(self, allocator);
+    case FrameForm::kUnknown:
+      break;
+  }
+  // The first stacks of a program that was caught before its interpreter was there.
+  if (innermost_frame() == 0) return site_below(self, self.node[0], allocator);
+  choose_recorder();
+  return tables.frame_form == FrameForm::kUnknown ? 0 : site_of(self, allocator);
 }
 
 // Adds up the time till its end. What takes longer than this was interrupted.
@@ -66,6 +143,10 @@ std::uint64_t system_call(std::uint64_t number, std::uint64_t argument) {
   return result;
 }
 
+// Gives the node of an allocation by the calling thread; 0: no room, and the block is not to be recorded.
+using SiteOf = std::uint32_t(ThreadCache& self, Allocator allocator);
+
+template <SiteOf site_of>
 [[gnu::always_inline]] inline void record_block(ThreadCache& self, std::uint64_t block, std::uint64_t size,
                                                 Allocator allocator) {
   self.last_block = 0;
@@ -79,16 +160,27 @@ std::uint64_t system_call(std::uint64_t number, std::uint64_t argument) {
                                                Allocator allocator) {
   check_lease();
   const Timed timed(*self.record);
-  record_block(self, block, size, allocator);
+  record_block<site_of>(self, block, size, allocator);
 }
 
-}  // namespace
-
+template <SiteOf site_of>
 void record(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator) {
   constexpr std::uint64_t kTimedOneIn = 256;
   if (self.record->allocations % kTimedOneIn == 0) [[unlikely]]
     return record_timed(self, block, size, allocator);
-  record_block(self, block, size, allocator);
+  record_block<site_of>(self, block, size, allocator);
+}
+
+}  // namespace
+
+// Each form has a recorder of its own, so that nothing is asked in it that is known beforehand.
+void choose_recorder() {
+  tables.frame_form = frame_form_of(config.layout);
+  tables.record = record<site_of>;
+  if (tables.native) return;
+  if (tables.frame_form == FrameForm::kAt8And56) tables.record = record<python_site<FramesAt<8, 56>>>;
+  if (tables.frame_form == FrameForm::kAt48And56) tables.record = record<python_site<FramesAt<48, 56>>>;
+  if (tables.frame_form == FrameForm::kObjects) tables.record = record<python_site<ObjectFrames>>;
 }
 
 void record_sample(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator) {
@@ -141,7 +233,7 @@ std::uint64_t unmapped(const void* mapping, std::size_t length) {
 }
 
 // By then functions registered with atexit have run and threads were joined; modules are still whole.
-void wait_at_exit() {
+void look_for_exit() {
   struct Time {
     std::int64_t seconds, nanoseconds;
   };
@@ -153,7 +245,7 @@ void wait_at_exit() {
   auto state = static_cast<std::uint32_t>(AgentExit::kNotYet);
   __atomic_compare_exchange_n(&header->at_exit, &state, static_cast<std::uint32_t>(AgentExit::kWaits), false,
                               __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-  while (recording() && load_acquire(&header->at_exit) == static_cast<std::uint32_t>(AgentExit::kWaits)) {
+  while (is_on() && load_acquire(&header->at_exit) == static_cast<std::uint32_t>(AgentExit::kWaits)) {
     if (system_call(kParent, 0) != header->keeper_pid) {  // memsnap has started this program, and is gone
       return store_release(&header->at_exit, static_cast<std::uint32_t>(AgentExit::kGoOn));
     }

@@ -17,18 +17,10 @@ inline constexpr std::uint64_t kFilterSize = 1u << 16;
 extern constinit std::uint8_t filter[kFilterSize];  // NOLINT: no library here, and nothing to initialise
 inline std::uint8_t& filter_of(std::uint64_t address) { return filter[(address >> 4) * 0x9e3779b97f4a7c15ull >> 48]; }
 
-// Waits, when Python has begun to end and memsnap wants to see it as it is then.
-[[gnu::noinline, gnu::cold]] void wait_at_exit();
-inline void look_for_exit() {
-  if (control().mode == static_cast<std::uint32_t>(AgentMode::kRecordToExit)) [[unlikely]]
-    wait_at_exit();
-}
-
 // The calling thread, marked as being in a hook, or null: nothing is recorded now, or this hook was entered from a
 // hook, or from a signal handler in the middle of one. Then it only passes through. The first form is for where
 // recording() has just been true.
 inline ThreadCache* enter_recording() {
-  look_for_exit();
   ThreadCache* const self = this_thread();
   if (self == nullptr) [[unlikely]]
     return nullptr;
@@ -50,7 +42,8 @@ inline void leave(ThreadCache* self) {
   if (self != nullptr) store_release(&self->record->inside, 0u);
 }
 
-[[gnu::noinline]] void record(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator);
+// Sets tables.record by the form of the interpreter's frames, which is known with the interpreter.
+[[gnu::noinline, gnu::cold]] void choose_recorder();
 [[gnu::noinline]] void record_sample(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator);
 [[gnu::noinline]] std::uint64_t take_sample(ThreadCache* self, std::uint64_t block);
 [[gnu::noinline]] void count_temporary(ThreadCache& self, std::uint64_t word);
@@ -65,7 +58,8 @@ inline void allocated(ThreadCache* self, const void* block, std::size_t size, Al
   thread.by_size[bits < kAgentSizeClasses ? bits : kAgentSizeClasses - 1] += 1;
   thread.by_allocator[static_cast<unsigned>(allocator)] += 1;
   thread.bytes_by_allocator[static_cast<unsigned>(allocator)] += size;
-  if (tables.exact) return record(*self, address_of(block), size, allocator);
+  if (tables.exact) [[likely]]
+    return tables.record(*self, address_of(block), size, allocator);
   self->last_block = 0;
   self->countdown -= static_cast<std::int64_t>(size == 0 ? 1 : size);
   if (self->countdown < 0) [[unlikely]]
@@ -76,7 +70,7 @@ inline void allocated(ThreadCache* self, const void* block, std::size_t size, Al
 // recording() was true. Returns what `restore` needs when the block lives on after all.
 inline std::uint64_t forgotten(ThreadCache* self, const void* block) {
   const std::uint64_t address = address_of(block);
-  if (!tables.exact) {
+  if (!tables.exact) [[unlikely]] {
     if (filter_of(address) == 0) [[likely]]
       return 0;
     return take_sample(self, address);
@@ -103,7 +97,7 @@ struct Passed {
   std::uint64_t allocations = 0, frees = 0;
 };
 inline Passed passed() {
-  if (!recording()) return {};
+  if (!is_on()) return {};
   const ThreadCache* const self = this_thread();
   if (self == nullptr) return {};
   return {.allocations = self->record->allocations, .frees = self->record->frees};

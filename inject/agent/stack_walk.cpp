@@ -3,11 +3,11 @@
 namespace memsnap::agent {
 namespace {
 
-// One capture of a stack that is not as it was.
+// One capture of a stack that may not be as it was.
 template <class Frames>
 class Walk {
  public:
-  explicit Walk(ThreadCache& self) : self_(self), frames_(config.layout), most_(most_frames()) {}
+  explicit Walk(ThreadCache& self) : self_(self), frames_(config.layout), most_(tables.depth) {}
 
   std::uint32_t run(std::uint64_t top) {
     if (!match(top) || kept_ + added_ > most_) return deep(top);
@@ -17,7 +17,7 @@ class Walk {
   Chain refresh(std::uint64_t top) {
     if (!match(top) || kept_ + added_ > most_) return deep_chain(top);
     std::uint32_t i = kept_;
-    while (added_ > 0) put(i++, self_.fresh[--added_]);
+    while (added_ > 0) put(++i, self_.fresh[--added_]);
     self_.frame_count = i;
     return {.count = i, .same = changed_ < kept_ ? changed_ : kept_};
   }
@@ -47,7 +47,7 @@ class Walk {
       std::uint32_t at = 0;
       for (; frame != 0; frame = frames_.previous(frame)) {
         at = self_.position[position_of(frame)];
-        if (at < known && self_.frame[at] == frame) break;
+        if (at <= known && self_.known[at].frame == frame) break;
         if (added_ == kMostFrames) return false;
         self_.fresh[added_++] = frame;
       }
@@ -57,13 +57,13 @@ class Walk {
       }
       const std::uint32_t left = compare(at, &frame);
       if (left == 0 && frame == 0) {
-        kept_ = at + 1;
+        kept_ = at;
         return true;
       }
-      // Frames `left` to `at` are in the chain, but on top of others than they were.
-      for (std::uint32_t i = at + 1; i > left; --i) {
+      // The frames after `left` up to `at` are in the chain, but on top of others than they were.
+      for (std::uint32_t i = at; i > left; --i) {
         if (added_ == kMostFrames) return false;
-        self_.fresh[added_++] = self_.frame[i - 1];
+        self_.fresh[added_++] = self_.known[i].frame;
       }
       known = left;
     }
@@ -73,15 +73,15 @@ class Walk {
   // next in the chain, which is then in `*frame`.
   std::uint32_t compare(std::uint32_t at, std::uint64_t* frame) {
     std::uint64_t next = *frame;
-    std::uint32_t i = at + 1;
+    std::uint32_t i = at;
     changed_ = i;
     for (; i > 0; --i) {
-      const std::uint64_t remembered = self_.frame[i - 1];
+      const std::uint64_t remembered = self_.known[i].frame;
       const std::uint64_t here = unrelated(remembered);
       if (remembered != next) break;
       const std::uint64_t key = frames_.key(here);
-      if (self_.key[i - 1] != key) [[unlikely]] {
-        self_.key[i - 1] = key;
+      if (self_.known[i].key != key) [[unlikely]] {
+        self_.known[i].key = key;
         changed_ = i - 1;
       }
       next = frames_.previous(here);
@@ -92,26 +92,23 @@ class Walk {
 
   std::uint32_t renew() {
     self_.frame_count = 0;  // till it is whole again
-    std::uint32_t node = changed_ == 0 ? self_.record->node : self_.node[changed_ - 1];
-    std::uint32_t i = changed_;
-    for (; i < kept_; ++i) {
-      node = node_below(self_, frames_, node, self_.frame[i]);
-      self_.node[i] = node;
+    std::uint32_t i = changed_ < kept_ ? changed_ : kept_;
+    std::uint32_t node = self_.node[i];
+    while (i < kept_) {
+      ++i;
+      self_.node[i] = node = node_below(self_, frames_, node, self_.known[i].frame);
     }
     while (added_ > 0) {
       const std::uint64_t frame = self_.fresh[--added_];
-      node = node_below(self_, frames_, node, frame);
-      put(i, frame);
-      self_.node[i] = node;
-      ++i;
+      put(++i, frame);
+      self_.node[i] = node = node_below(self_, frames_, node, frame);
     }
     if (node != 0) self_.frame_count = i;
     return node;
   }
 
   void put(std::uint32_t i, std::uint64_t frame) {
-    self_.frame[i] = frame;
-    self_.key[i] = frames_.key(frame);
+    self_.known[i] = {.frame = frame, .key = frames_.key(frame)};
     self_.position[position_of(frame)] = static_cast<std::uint16_t>(i);
   }
 
@@ -129,7 +126,7 @@ class Walk {
   [[gnu::noinline, gnu::cold]] Chain deep_chain(std::uint64_t top) {
     Chain chain;
     std::uint64_t keep = innermost(top, &chain.cut);
-    while (keep > 0) put(chain.count++, self_.fresh[--keep]);
+    while (keep > 0) put(++chain.count, self_.fresh[--keep]);
     return chain;
   }
 

@@ -1,6 +1,6 @@
 #include "inject/agent/tables.h"
 
-#include "inject/agent/frames.h"
+#include "inject/agent/recorder.h"
 #include "inject/agent/sampler.h"
 #include "inject/agent/stack_trie.h"
 
@@ -47,8 +47,9 @@ bool open_tables() {
   tables.range_capacity = at.rule_ranges.capacity;
   tables.native_scratch = config.shared + at.native_scratch.offset;
   tables.native = config.native != 0 && at.native_scratch.capacity >= at.threads.capacity * kAgentNativeScratch;
-  tables.frame_form = frame_form_of(config.layout);
+  tables.depth = control().depth < kMostFrames ? control().depth : kMostFrames;
   tables.exact = config.period <= 1;
+  choose_recorder();
   store_release(&tables.thread_hash, section<std::uint64_t>(at.thread_hash));
   return true;
 }
@@ -57,11 +58,12 @@ ThreadCache* prepare(std::uint64_t number, std::uint32_t tid) {
   AgentThread& record = tables.threads[number];
   ThreadCache* const cache = cache_of(number);
   cache->record = &record;
+  cache->known[0] = {.frame = kNoFrame, .key = 0};
   cache->random = mixed(__builtin_ia32_rdtsc() ^ static_cast<std::uint64_t>(tid) << 32) | 1;
   cache->countdown = draw(cache->random, tables.period);
   record.tid = tid;
   record.control_block = control_block();
-  record.node = node_of(0, kNodeThread, number);
+  record.node = cache->node[0] = node_of(0, kNodeThread, number);
   store_release(&record.state, 1u);
   return record.node == 0 ? nullptr : cache;
 }

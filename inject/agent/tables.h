@@ -11,6 +11,7 @@ enum class FrameForm : std::uint32_t { kUnknown, kObjects, kAt8And56, kAt48And56
 
 // Where everything is in the shared memory: taken from its header once, by whoever records first.
 struct Tables {
+  void (*record)(ThreadCache& self, std::uint64_t block, std::uint64_t size, Allocator allocator);  // see recorder.cpp
   AgentHeader* header;
   AgentThread* threads;
   std::uint64_t* thread_hash;  // null until all the others are set
@@ -38,6 +39,7 @@ struct Tables {
   AgentRuleRange* ranges;
   std::uint64_t range_capacity;
   std::uint64_t native_scratch;
+  std::uint32_t depth;
   FrameForm frame_form;
   bool native;  // native frames are recorded
   bool exact;   // every block is recorded
@@ -78,7 +80,7 @@ T next_number(T* counter, std::uint64_t capacity) {
 }
 
 inline std::uint32_t thread_id() {
-  if (config.tid_offset != 0) {
+  if (config.tid_offset != 0) [[likely]] {
     std::uint32_t tid = 0;
     asm("movl %%fs:(%1), %0" : "=r"(tid) : "r"(static_cast<std::uint64_t>(config.tid_offset)));
     return tid;
@@ -100,7 +102,9 @@ inline std::uint64_t control_block() {
 [[gnu::noinline, gnu::cold]] ThreadCache* new_thread(std::uint32_t tid);
 
 inline ThreadCache* cache_of(std::uint64_t record) {
-  return reinterpret_cast<ThreadCache*>(tables.scratch + record * kAgentScratch);
+  auto* const cache = reinterpret_cast<ThreadCache*>(tables.scratch + record * kAgentScratch);
+  if (cache == nullptr) __builtin_unreachable();
+  return cache;
 }
 
 // Only while recording() is true.

@@ -8,9 +8,11 @@ namespace memsnap::agent {
 
 inline constexpr std::uint32_t kMostFrames = 1024;
 inline constexpr std::uint32_t kFramePositions = 1024;
-inline constexpr std::uint32_t kKnownNodes = 512;
+inline constexpr std::uint32_t kKnownNodes = 256;
 inline constexpr std::uint32_t kKnownCodes = 256;
 inline constexpr std::uint32_t kKnownSites = 512;
+inline constexpr std::uint32_t kKnownPlaces = 512;
+inline constexpr std::uint64_t kNoFrame = 1;
 
 // What a thread remembers between two of its allocations: its part of the scratch section, zero at first.
 struct ThreadCache {  // NOLINTBEGIN(modernize-avoid-c-arrays): no library here
@@ -18,12 +20,14 @@ struct ThreadCache {  // NOLINTBEGIN(modernize-avoid-c-arrays): no library here
   std::uint64_t last_block;  // the latest that was recorded, till it is freed or another one is allocated
   std::int64_t countdown;    // bytes to the next sample
   std::uint64_t random;
-  // The stack as it was last seen, outermost frame first. `key` changes with the instruction (and, to 3.10, the code).
+  // The stack as it was last seen, from 1 on, the outermost frame first; before it kNoFrame, and the thread's own node.
+  // `key` changes with the instruction (and, to 3.10, the code).
   std::uint32_t frame_count;
-  std::uint64_t frame[kMostFrames];
-  std::uint64_t key[kMostFrames];
-  std::uint64_t fresh[kMostFrames];  // frames being added, innermost first
-  std::uint32_t node[kMostFrames];
+  struct Known {
+    std::uint64_t frame, key;
+  } known[kMostFrames + 1];
+  std::uint32_t node[kMostFrames + 1];
+  std::uint64_t fresh[kMostFrames];         // frames being added, innermost first
   std::uint16_t position[kFramePositions];  // by the frame's address, a guess
   struct KnownNode {
     std::uint64_t instruction;
@@ -36,6 +40,12 @@ struct ThreadCache {  // NOLINTBEGIN(modernize-avoid-c-arrays): no library here
   struct KnownSite {
     std::uint32_t key, site;  // key: node and allocator
   } known_sites[kKnownSites];
+  // What an allocation at an instruction on top of a stack led to.
+  struct Place {
+    std::uint64_t key, fingerprint;   // of the innermost frame, and of its code
+    std::uint32_t parent, allocator;  // the node below it
+    std::uint32_t node, site;
+  } places[kKnownPlaces];
 };  // NOLINTEND(modernize-avoid-c-arrays)
 static_assert(sizeof(ThreadCache) <= kAgentScratch);
 
