@@ -40,6 +40,13 @@ inline std::uint64_t text_sample(const HeapLayout& layout, std::uint64_t text) {
   return mixed(objects + text_sample(layout, file) * 7 + text_sample(layout, name)) ^ (table_size << 32 | line);
 }
 
+// As much, together with an instruction of the code, and less to read: from 3.12 on. The numbers end after 2^32 codes.
+[[gnu::always_inline]] inline std::uint64_t numbered_of(const HeapLayout& layout, std::uint64_t code) {
+  const auto version = read_at<std::uint32_t>(code + layout.code.co_nfreevars + 4);
+  const auto line = read_at<std::uint32_t>(code + layout.code.co_firstlineno);
+  return word_at(code + layout.code.co_name) ^ (static_cast<std::uint64_t>(version) << 32 | line);
+}
+
 // The index of a code object's record, made when it is first seen. 0: not a code object, or no room.
 [[gnu::noinline]] std::uint32_t code_of(std::uint64_t code, std::uint64_t fingerprint);
 

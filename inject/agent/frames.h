@@ -61,6 +61,10 @@ class FramesAt : public FramesAnywhere {
   static std::uint64_t previous(std::uint64_t frame) { return word_at(frame + kPrevious); }
   static std::uint64_t instruction(std::uint64_t frame) { return word_at(frame + kInstruction); }
   static std::uint64_t key(std::uint64_t frame) { return instruction(frame); }
+  [[gnu::always_inline]] std::uint64_t fingerprint(std::uint64_t frame) const {
+    if constexpr (kPrevious == 8) return numbered_of(config.layout, code(frame));
+    return FramesAnywhere::fingerprint(frame);
+  }
 };
 
 // 3.11, where the same frame at the same instruction may have been called by Python code or by C code.

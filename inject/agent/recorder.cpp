@@ -35,9 +35,9 @@ void count_in_filter(std::uint64_t address, int step) {
 
 [[gnu::always_inline]] inline ThreadCache::Place& place_of(ThreadCache& self, std::uint64_t key, std::uint32_t parent,
                                                            Allocator allocator) {
-  static_assert(kKnownPlaces == 1u << (64 - 55));
+  static_assert(kKnownPlaces == 1u << (64 - 56));
   const std::uint64_t below = static_cast<std::uint64_t>(parent) << 4 | static_cast<std::uint64_t>(allocator);
-  return self.places[(key ^ below << 24) * 0x9e3779b97f4a7c15ull >> 55];
+  return self.places[(key ^ below << 24) * 0x9e3779b97f4a7c15ull >> 56];
 }
 
 template <class Frames>

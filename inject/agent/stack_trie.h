@@ -14,8 +14,8 @@ namespace memsnap::agent {
                                                     std::uint64_t instruction) {
   const std::uint64_t above = static_cast<std::uint64_t>(parent) << 24 ^ static_cast<std::uint64_t>(code) << 12;
   const std::uint64_t hash = (instruction ^ above) * 0x9e3779b97f4a7c15ull;
-  ThreadCache::KnownNode& known = self.known_nodes[hash >> 56];
-  static_assert(kKnownNodes == 1u << (64 - 56));
+  ThreadCache::KnownNode& known = self.known_nodes[hash >> 55];
+  static_assert(kKnownNodes == 1u << (64 - 55));
   if (known.instruction == instruction && known.parent == parent && known.code == code) [[likely]]
     return known.node;
   const std::uint32_t node = node_of(parent, code, instruction);

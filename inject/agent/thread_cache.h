@@ -8,10 +8,10 @@ namespace memsnap::agent {
 
 inline constexpr std::uint32_t kMostFrames = 1024;
 inline constexpr std::uint32_t kFramePositions = 1024;
-inline constexpr std::uint32_t kKnownNodes = 256;
+inline constexpr std::uint32_t kKnownNodes = 512;
 inline constexpr std::uint32_t kKnownCodes = 256;
 inline constexpr std::uint32_t kKnownSites = 512;
-inline constexpr std::uint32_t kKnownPlaces = 512;
+inline constexpr std::uint32_t kKnownPlaces = 256;
 inline constexpr std::uint64_t kNoFrame = 1;
 
 // What a thread remembers between two of its allocations: its part of the scratch section, zero at first.

@@ -157,6 +157,8 @@ def running(name, mode):
     with agent_harness.program(WORKLOADS[name] + "\nprogram = None\n", body=body, warm=False, environment=MALLOC, **options) as (_, call):
         with subprocess.Popen(**call, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             yield process
+            with contextlib.suppress(BrokenPipeError):  # of work that cannot be done here
+                process.stdin.close()
 
 
 def round_of(process, loops):
