@@ -48,6 +48,7 @@ bool open_tables() {
   tables.native_scratch = config.shared + at.native_scratch.offset;
   tables.native = config.native != 0 && at.native_scratch.capacity >= at.threads.capacity * kAgentNativeScratch;
   tables.depth = control().depth < kMostFrames ? control().depth : kMostFrames;
+  tables.mem_from_malloc = tables.object_from_malloc = ~std::uint64_t{0};
   tables.exact = config.period <= 1;
   choose_recorder();
   store_release(&tables.thread_hash, section<std::uint64_t>(at.thread_hash));

@@ -40,6 +40,8 @@ struct Tables {
   std::uint64_t range_capacity;
   std::uint64_t native_scratch;
   std::uint32_t depth;
+  // Blocks of Python's domains from these sizes on come from malloc, as was seen, whose own hook records them.
+  std::uint64_t mem_from_malloc, object_from_malloc;
   FrameForm frame_form;
   bool native;  // native frames are recorded
   bool exact;   // every block is recorded

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "report/cli/command_line.h"
 #include "report/cli/option_forms.h"
@@ -36,6 +37,23 @@ std::string wrapped(std::string_view text, std::size_t indent, std::size_t used)
     column += word.size();
   }
   return out + '\n';
+}
+
+// A line that ends within a sentence goes on in the next.
+std::vector<std::string> paragraphs(std::string_view text) {
+  std::vector<std::string> found;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (!found.empty() && !found.back().ends_with('.')) {
+      found.back() += ' ';
+      found.back() += line;
+    } else {
+      found.emplace_back(line);
+    }
+  }
+  return found;
 }
 
 std::string option_lines(const po::options_description& options) {
@@ -116,12 +134,7 @@ std::string command_help(const Command& command) {
   for (const std::string& alias : command.aliases) out += fmt::format("       also called {}\n", alias);
   if (!command.description.empty()) {
     out += '\n';
-    std::string_view rest = command.description;
-    while (!rest.empty()) {
-      const std::size_t end = std::min(rest.find('\n'), rest.size());
-      out += wrapped(rest.substr(0, end), 0, 0);
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
+    for (const std::string& paragraph : paragraphs(command.description)) out += wrapped(paragraph, 0, 0);
   }
   if (!command.options.options().empty()) out += "\nOptions:\n" + option_lines(command.options);
   out += "\nGlobal options:\n" + option_lines(global_options());
