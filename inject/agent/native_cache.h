@@ -15,7 +15,7 @@ struct NativeFrame {
   std::uint64_t stack;    // rsp; the return address lies in the eight bytes before
   std::uint64_t address;  // rip
   std::uint64_t base;     // rbp
-  std::uint64_t base_at;  // where rbp was read; where nothing was, the word `base` above
+  std::uint64_t base_at;  // where rbp was read; 0: nowhere, it is that of the frame further in
 };
 
 inline constexpr std::uint8_t kFrameIsLoop = 1;   // runs Python code
@@ -38,10 +38,15 @@ struct NativeCache {             // NOLINTBEGIN(modernize-avoid-c-arrays): no li
   std::int32_t shift;                         // of segments of Python frames against loops
   bool merged_complete;
   NativeFrame frames[kMostNativeFrames];
-  NativeFrame fresh[kMostNativeFrames];    // being added, innermost first
-  std::uint32_t node[kMostNativeFrames];   // after the frame, and the Python frames it runs
-  std::uint32_t chain[kMostNativeFrames];  // how many Python frames that were
-  std::uint32_t loops[kMostNativeFrames];  // how many loops, this frame included
+  // The words that the frames further out than one were found by: they are as they were while these are.
+  struct Word {
+    std::uint64_t at, value;
+  } words[2 * kMostNativeFrames];
+  std::uint32_t word_count[kMostNativeFrames];  // of a frame and those further out
+  NativeFrame fresh[kMostNativeFrames];         // being added, innermost first
+  std::uint32_t node[kMostNativeFrames];        // after the frame, and the Python frames it runs
+  std::uint32_t chain[kMostNativeFrames];       // how many Python frames that were
+  std::uint32_t loops[kMostNativeFrames];       // how many loops, this frame included
   std::uint8_t flags[kMostNativeFrames];
   std::uint32_t segment[kMostFrames];  // by Python frame: how many segments begin with it and further out
   struct KnownRule {

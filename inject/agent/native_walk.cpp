@@ -94,7 +94,7 @@ class NativeWalk {
         if (!add(frame)) return cut();
         indirect_ = false;
         for (std::uint32_t i = known - 1; i > wrong; --i)
-          if (!add(unplaced(i - 1))) return cut();
+          if (!add(cache_.frames[i - 1])) return cut();
         frame = cache_.frames[wrong];
         known = wrong;
       } else if (!add(frame)) {
@@ -116,28 +116,41 @@ class NativeWalk {
   static bool is_same(const NativeFrame& a, const NativeFrame& b) {
     return a.stack == b.stack && a.address == b.address && a.base == b.base;
   }
-  std::uint64_t base_of(std::uint32_t i) const { return reinterpret_cast<std::uint64_t>(&cache_.frames[i].base); }
+  std::uint32_t words_before(std::uint32_t i) const { return i == 0 ? 0 : cache_.word_count[i - 1]; }
+
   void put(std::uint32_t i, const NativeFrame& frame) {
+    const KnownRule& known = rule_at(cache_, frame.address);
     cache_.frames[i] = frame;
-    if (frame.base_at == 0) cache_.frames[i].base_at = base_of(i);
+    cache_.flags[i] = static_cast<std::uint8_t>(known.flags);
+    std::uint32_t count = words_before(i);
+    cache_.words[count++] = {.at = frame.stack - 8, .value = frame.address};
+    if (frame.base_at != 0 && needs_base(unpacked(known.rule)))
+      cache_.words[count++] = {.at = frame.base_at, .value = frame.base};
+    cache_.word_count[i] = count;
   }
-  NativeFrame unplaced(std::uint32_t i) const {
-    NativeFrame frame = cache_.frames[i];
-    if (frame.base_at == base_of(i)) frame.base_at = 0;
-    return frame;
+
+  // Whether a caller may be found by the frame's rbp: most functions save it for themselves and do not use it so.
+  static bool needs_base(const UnwindRule& rule) {
+    return rule.kind != UnwindKind::kStack || rule.base == 0 || rule.base == kBaseAtBase;
   }
 
   // Compares all words that the frames further out than `at` were read from. kNone: they are as they were; else the
   // outermost frame whose own are, and those of the frames further in.
   std::uint32_t compare(std::uint32_t at) const {
-    const NativeFrame* frame = cache_.frames + at;
-#pragma GCC unroll 4
-    while (frame != cache_.frames) {
-      --frame;
-      if (word_at(frame->stack - 8) != frame->address || word_at(frame->base_at) != frame->base)
-        return static_cast<std::uint32_t>(frame - cache_.frames) + 1;
+    const NativeCache::Word* word = cache_.words + words_before(at);
+#pragma GCC unroll 8
+    while (word != cache_.words) {
+      --word;
+      if (word_at(word->at) != word->value) [[unlikely]]
+        return changed(at, static_cast<std::uint32_t>(word - cache_.words));
     }
     return word_at(cache_.end_at) == 0 ? kNone : 0;
+  }
+
+  // The frame next to that which the word is of, on its inner side.
+  std::uint32_t changed(std::uint32_t frame, std::uint32_t word) const {
+    while (words_before(frame) > word) --frame;
+    return frame + 1;
   }
 
   bool add(const NativeFrame& frame) {
@@ -195,7 +208,6 @@ class NativeWalk {
     std::uint32_t i = kept;
     for (; added_ > 0; ++i) {
       put(i, cache_.fresh[--added_]);
-      cache_.flags[i] = static_cast<std::uint8_t>(rule_at(cache_, cache_.frames[i].address).flags);
     }
     cache_.count = i;
     return kept;
