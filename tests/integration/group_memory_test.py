@@ -56,6 +56,12 @@ class GroupMemory(harness.LiveTest):
             self.assertEqual(4, len(memsnap("memory", "--tree", target.pid, "--csv").out.splitlines()))
             each = memsnap("memory", "--tree", target.pid, "--each", "--jsonl").out.splitlines()
             self.assertEqual(3, len(each))
+            table = memsnap("memory", "--tree", target.pid, "--each", "--metric", "pss", "--units", "bytes").out.splitlines()
+            self.assertEqual(["PID", "PSS", "NAME"], table[0].split())
+            self.assertEqual({str(pid) for pid in rows}, {line.split()[0] for line in table[1:]})
+            alone = memsnap("memory", first, "--metric", "pyobj", "--csv").out.splitlines()
+            self.assertEqual("pid,python_objects,name", alone[0])
+            self.assertRegex(alone[1], r"^%d,\d{6,}," % first)
             target.say(b"\n")
 
 

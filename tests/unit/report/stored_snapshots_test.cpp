@@ -48,6 +48,19 @@ class StoredSnapshots : public ::testing::Test {
   fs::path folder_;
 };
 
+TEST_F(StoredSnapshots, WhatWasJustTakenStaysThoughTheClockWasSetBack) {
+  save("before", 9000);
+  save("later", 9500);
+  const std::string taken = save("taken", 1000);
+  for (const Retention& retention :
+       {Retention{.keep = 1}, Retention{.max_total = 1}, Retention{.keep_for = std::chrono::hours(1)}}) {
+    const Pruned pruned = prune(stored_snapshots(folder_), retention, true, taken);
+    ASSERT_FALSE(pruned.kept.empty());
+    EXPECT_EQ(pruned.kept.back().path, taken);
+  }
+  EXPECT_EQ(prune(stored_snapshots(folder_), {.keep = 1}, true).kept.back().path, folder_ / "later.msnap");
+}
+
 TEST_F(StoredSnapshots, AreReadAgainOnlyWhenTheyChange) {
   SnapshotFolders folders;
   EXPECT_TRUE(folders.read(folder_).empty());
