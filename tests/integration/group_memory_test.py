@@ -34,7 +34,28 @@ for child in children:
 """
 
 
+POOL = """
+import multiprocessing, sys
+table = bytearray(b'x' * 60000000)
+def work(number):
+    return number
+with multiprocessing.get_context('fork').Pool(2) as pool:
+    pool.map(work, range(2))
+    print('ready', flush=True)
+    sys.stdin.readline()
+"""
+
+
 class GroupMemory(harness.LiveTest):
+    def test_of_a_pool(self):
+        with Target(POOL) as target:
+            answer = memsnap("memory", "--tree", target.pid, "--json").json()
+            self.assertEqual(3, answer["count"])
+            self.assertLess(answer["pss"], answer["rss"] - 100 * MB)
+            self.assertGreater(answer["copy_on_write"], 55 * MB)
+            target.say(b"\n")
+            target.process.wait(harness.PATIENCE)
+
     def test_of_a_server_that_forked(self):
         with Target(SERVER, ready=b"") as target:
             first, second = (int(word) for word in target.expect(b"ready").split())

@@ -227,6 +227,30 @@ sys.stdin.readline()
             self.assertEqual(NO_PROCESS, memsnap("snapshot", "--children", target.pid, "--older-than", "1h", "--each").status)
 
 
+    def test_those_of_a_unit_a_cgroup_and_a_container(self):
+        group = memory_group(4 << 30)
+        if not group:
+            self.skipTest("no memory cgroup can be made here")
+        self.addCleanup(group.rmdir)
+        id_ = "5eed" * 16
+        unit, container = group / "shop-memsnap.service", group / ("docker-%s.scope" % id_)
+        for folder in (unit, container):
+            folder.mkdir()
+            self.addCleanup(folder.rmdir)
+        with Target(SLEEPER) as one, Target(SLEEPER) as two:
+            (unit / "cgroup.procs").write_text(str(one.pid))
+            (container / "cgroup.procs").write_text(str(two.pid))
+            both = "/" + group.name
+            for selector, pids in ((("--unit", "shop-memsnap"), {one.pid}), (("--unit", "shop-memsnap.service"), {one.pid}),
+                                   (("--container", id_[:12]), {two.pid}), (("--cgroup", both + "/shop-memsnap.service/"), {one.pid}),
+                                   (("--cgroup", both), {one.pid, two.pid})):
+                taken = self.take(*selector, "--each", "--kind", "session")
+                self.assertEqual(pids, {answer["pid"] for answer in taken}, selector)
+                rows = memsnap("memory", *selector, "--json").json()["processes"]
+                self.assertEqual(pids, {row["pid"] for row in rows}, selector)
+            self.assertEqual(NO_PROCESS, memsnap("snapshot", "--unit", "memsnap", "--each").status)
+
+
 class Watch(Periodic):
     def start(self, pid, *arguments):
         process = subprocess.Popen([MEMSNAP, "watch", str(pid), *map(str, arguments), "-o", "%s/" % self.folder, "--jsonl"],
