@@ -32,10 +32,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kInterval{1000};
-constexpr milliseconds kShortest{20};
 constexpr milliseconds kAfterFailure{1000};
 constexpr milliseconds kCooldown{600'000};
-constexpr int kLooksBeforeLimit = 4;  // as it grows now
 
 WatchLimits read_limits(const po::variables_map& values) {
   WatchLimits limits;
@@ -143,11 +141,7 @@ class Watch {
     return MemorySample{steady_clock::now(), rss, memory_used_part(limits_)};
   }
 
-  // The faster it nears a limit, the oftener it is looked at.
-  milliseconds pause() const {
-    const auto left = watch_.time_left();
-    return left ? std::clamp(*left / kLooksBeforeLimit, std::min(kShortest, interval_), interval_) : interval_;
-  }
+  milliseconds pause() { return watch_.pause(interval_); }
 
   bool take() {
     std::string file;
