@@ -43,6 +43,27 @@ std::uint64_t heap_bytes(const MemoryTotals& memory) {
          memory.part(kPartMallocFree);
 }
 
+struct MetricName {
+  std::string_view key, title;
+};
+
+MetricName name_of(MemoryMetric metric) {
+  switch (metric) {
+    case MemoryMetric::kPss:
+      return {"pss", "PSS"};
+    case MemoryMetric::kUss:
+      return {"uss", "USS"};
+    case MemoryMetric::kObjects:
+      return {"python_objects", "PYTHON OBJECTS"};
+    case MemoryMetric::kHeap:
+      return {"heap", "HEAP"};
+    case MemoryMetric::kRss:
+    case MemoryMetric::kAll:
+      break;
+  }
+  return {"rss", "RSS"};
+}
+
 // One figure alone on its line, so that a script needs no parser.
 Report one_figure(const SnapshotHeader& header, std::string_view key, std::uint64_t value) {
   Report report;
@@ -147,23 +168,43 @@ std::vector<Line> memory_advice(const MemoryTotals& memory) {
   return lines;
 }
 
-Report make_memory(const SnapshotHeader& header, MemoryMetric metric) {
+std::uint64_t memory_figure(const SnapshotHeader& header, MemoryMetric metric) {
   const MemoryTotals& memory = header.memory;
   switch (metric) {
-    case MemoryMetric::kRss:
-      return one_figure(header, "rss", memory.rss);
     case MemoryMetric::kPss:
-      return one_figure(header, "pss", memory.pss);
+      return memory.pss;
     case MemoryMetric::kUss:
-      return one_figure(header, "uss", memory.uss);
+      return memory.uss;
     case MemoryMetric::kObjects:
-      return one_figure(header, "python_objects", header.bytes);
+      return header.bytes;
     case MemoryMetric::kHeap:
-      return one_figure(header, "heap", heap_bytes(memory));
+      return heap_bytes(memory);
+    case MemoryMetric::kRss:
     case MemoryMetric::kAll:
       break;
   }
-  return all_figures(header);
+  return memory.rss;
+}
+
+Report make_memory(const SnapshotHeader& header, MemoryMetric metric) {
+  if (metric == MemoryMetric::kAll) return all_figures(header);
+  return one_figure(header, name_of(metric).key, memory_figure(header, metric));
+}
+
+Report make_memory_figures(const std::vector<MemoryFigure>& figures, MemoryMetric metric) {
+  const MetricName name = name_of(metric);
+  Report report;
+  report.schema = "memsnap.memory/1";
+  Table table;
+  table.key = "processes";
+  table.row_kind = "process";
+  table.columns = {{"pid", "PID", CellKind::kNumber},
+                   {std::string(name.key), std::string(name.title), CellKind::kBytes},
+                   {"name", "NAME", CellKind::kName}};
+  table.machine_columns = {0, 1, 2};
+  for (const MemoryFigure& figure : figures) table.rows.push_back({figure.pid, figure.bytes, figure.name});
+  report.table = std::move(table);
+  return report;
 }
 
 }  // namespace memsnap

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,5 +19,14 @@ enum class MemoryMetric : std::uint8_t { kRss, kPss, kUss, kObjects, kHeap, kAll
 
 // memsnap.memory/1: one figure, or all the parts. `header` needs target, memory, bytes and objects only.
 Report make_memory(const SnapshotHeader& header, MemoryMetric metric);
+
+// One figure of each of several processes, as a table. `metric`: any but kAll.
+struct MemoryFigure {
+  std::int64_t pid = 0;
+  std::string name;
+  std::uint64_t bytes = 0;
+};
+std::uint64_t memory_figure(const SnapshotHeader& header, MemoryMetric metric);
+Report make_memory_figures(const std::vector<MemoryFigure>& figures, MemoryMetric metric);
 
 }  // namespace memsnap

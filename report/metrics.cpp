@@ -78,6 +78,7 @@ std::vector<Labelled> labelled(std::vector<ProcessFigures> processes, bool by_pi
   std::vector<Labelled> all;
   for (ProcessFigures& figures : processes) {
     const std::size_t worker = workers[{figures.app, figures.container}]++;
+    if (!figures.is_known) continue;
     std::string labels = fmt::format("app=\"{}\",", figures.app);
     labels += by_pid ? fmt::format("pid=\"{}\"", figures.pid) : fmt::format("worker=\"{}\"", worker);
     if (!figures.container.empty()) labels += fmt::format(",container=\"{}\"", figures.container);
@@ -191,6 +192,17 @@ ProcessFigures process_figures(const Snapshot& snapshot, std::size_t most) {
   if (all.size() > most) all.resize(most);
   all.push_back(std::move(other));
   figures.types = std::move(all);
+  return figures;
+}
+
+ProcessFigures unknown_figures(std::int32_t pid, std::uint64_t start_time, const std::string& name,
+                               const std::string& container) {
+  ProcessFigures figures;
+  figures.pid = pid;
+  figures.start_time = start_time;
+  figures.app = label_value(name);
+  figures.container = label_value(container);
+  figures.is_known = false;
   return figures;
 }
 

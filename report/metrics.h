@@ -27,10 +27,15 @@ struct ProcessFigures {
   double duration_seconds = 0;
   double taken_at_seconds = 0;    // since the epoch
   std::vector<TypeFigure> types;  // the largest, and "other"
+  bool is_known = true;           // false: it is there, and nothing is known of it now; it keeps its rank
 };
 inline constexpr std::size_t kMetricTypes = 20;
 // Of a snapshot with its types. `most` of them are named.
 ProcessFigures process_figures(const Snapshot& snapshot, std::size_t most = kMetricTypes);
+
+// Of a process of which there is no snapshot this time.
+ProcessFigures unknown_figures(std::int32_t pid, std::uint64_t start_time, const std::string& name,
+                               const std::string& container);
 
 // How a run from cron went.
 struct RunFigures {

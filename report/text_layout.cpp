@@ -102,6 +102,7 @@ std::string cell_text(const Cell& cell, CellKind kind, Units units) {
     return kind == CellKind::kBytes ? bytes_text(*whole, units) : count_text(*whole);
   }
   if (const auto* change = std::get_if<std::int64_t>(&cell)) {
+    if (kind == CellKind::kNumber) return fmt::to_string(*change);
     const auto amount = *change < 0 ? 0 - static_cast<std::uint64_t>(*change) : static_cast<std::uint64_t>(*change);
     const char* const sign = *change < 0 ? "-" : *change > 0 ? "+" : "";
     return sign + (kind == CellKind::kGrowth ? bytes_text(amount, units) : count_text(amount));

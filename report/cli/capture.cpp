@@ -156,7 +156,8 @@ SnapshotRequest Capturer::request_for(pid_t pid, std::uint64_t start_time) const
 std::string Capturer::path_for(const Candidate& target) const {
   const NameParts parts{target.pid, target.name, host_name(), now_ns(), target.container, kind_name(kind_)};
   const auto wanted = option_value<std::string>(invocation_.options, "output");
-  return snapshot_path(wanted, wanted ? "" : directory_of_snapshots(), parts);
+  const std::string path = snapshot_path(wanted, wanted ? "" : directory_of_snapshots(), parts);
+  return force_ || (wanted && names_one_file(*wanted)) ? path : path_not_taken(path);
 }
 
 std::string Capturer::plan_path(const Candidate& target) const { return save_ ? path_for(target) : ""; }

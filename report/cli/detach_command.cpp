@@ -206,8 +206,8 @@ Command detach_command() {
   command.arguments = "PID | SELECTOR | --all";
   command.description =
       "A memsnap that is still tracking the process is asked to end its session, as by Ctrl-C. What a memsnap that "
-      "was\n"
-      "killed has left is taken out: hooks are undone, and the agent is unmapped once nothing leads into it any more,\n"
+      "was killed has left is taken out: hooks are undone, and the agent is unmapped once nothing leads into it any "
+      "more, "
       "and a frozen copy is reaped.";
   auto add = command.options.add_options();
   add_selector_options(command.options, true);

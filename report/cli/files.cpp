@@ -175,6 +175,17 @@ std::string snapshot_path(const std::optional<std::string>& wanted, const std::s
   return expand_name(*wanted, parts);
 }
 
+std::string path_not_taken(const std::string& path) {
+  const fs::path wanted(path);
+  fs::path name = wanted;
+  std::error_code error;
+  for (unsigned number = 2; fs::exists(fs::symlink_status(name, error)) && number != 0; ++number) {
+    name = wanted.parent_path() / (wanted.stem().string() + fmt::format("-{}", number));
+    name += wanted.extension();
+  }
+  return name.string();
+}
+
 void require_writable(const std::string& path, bool force, const std::optional<SizeOrPercent>& min_free) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0) {

@@ -40,6 +40,8 @@ std::string snapshot_path(const std::optional<std::string>& wanted, const std::s
                           const NameParts& parts);
 
 bool names_one_file(const std::string& wanted);  // whatever the time
+// Itself, or with -2, -3, ... before its extension: two snapshots within a second have the same time in their names.
+std::string path_not_taken(const std::string& path);
 
 // Before a target is touched: throws Error kCannotWrite when the file exists and `force` is not given, when its folder
 // cannot be written, or has less free space than `min_free` (default: 1 GiB or 5 %, the smaller one).

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "attach/memory_map.h"
 #include "report/cli/capture.h"
 #include "report/cli/commands.h"
+#include "report/cli/error_report.h"
 #include "report/cli/option_values.h"
 #include "report/cli/processes.h"
 #include "report/cli/run_targets.h"
@@ -48,20 +50,47 @@ bool is_kernels(MemoryMetric metric) {
   return metric == MemoryMetric::kRss || metric == MemoryMetric::kPss || metric == MemoryMetric::kUss;
 }
 
-// A server and its workers are one thing: what they have together, and what they share.
+// A server and its workers are one thing: what they have together, and what they share. Those that may not be looked
+// at, as a master that runs as root, are told of, and the others shown.
 ExitCode run_group(const Invocation& invocation, const Selector& selector) {
   std::vector<GroupMember> members;
+  std::optional<Error> refused;
   for (const Candidate& process : find_group(selector)) {
     try {
       const MemoryUse use = read_memory_use(process.pid);
       members.push_back({process.pid, process.parent, process.command_line, use.rss, use.pss, use.uss,
                          read_shared_anonymous(process.pid)});
     } catch (const Error& error) {
-      if (error.code() != ExitCode::kNoSuchProcess) throw;  // a worker may end at any time
+      if (error.code() == ExitCode::kNoSuchProcess) continue;  // a worker may end at any time
+      if (refused) invocation.log.error(event_of(refused->code()), *refused);
+      refused = error;
     }
   }
+  if (members.empty()) {
+    if (refused) throw Error(*refused);
+    throw Error(ExitCode::kNoSuchProcess, "all of them have just ended", "memsnap ps lists those there are");
+  }
+  if (refused) invocation.log.error(event_of(refused->code()), *refused);
   invocation.output.write(make_group_memory(members));
-  return ExitCode::kDone;
+  return refused ? ExitCode::kSomeFailed : ExitCode::kDone;
+}
+
+SnapshotResult measure(const Invocation& invocation, const Candidate& target, MemoryMetric metric,
+                       const FreezeOptions& freeze) {
+  if (is_kernels(metric)) {
+    SnapshotResult result;
+    result.snapshot.header = kernel_figures(target);
+    return result;
+  }
+  SnapshotRequest request;
+  request.pid = target.pid;
+  request.start_time = target.start_time;
+  request.freeze = freeze;
+  request.kind = SnapshotKind::kSession;
+  request.totals_only = metric == MemoryMetric::kObjects;
+  request.strings = StringsPolicy::kNone;
+  request.cancelled = invocation.cancelled;
+  return take_snapshot(request, invocation.log);
 }
 
 ExitCode run_memory(const Invocation& invocation) {
@@ -76,25 +105,24 @@ ExitCode run_memory(const Invocation& invocation) {
   if (selector.kind != SelectorKind::kPid && selector.several == Several::kRefuse && is_kernels(metric))
     return run_group(invocation, selector);
   const FreezeOptions freeze = freeze_options(invocation.options);
-  return for_each_target(invocation, find_targets(selector), [&](const Candidate& target) {
-    SnapshotResult result;
-    if (is_kernels(metric)) {
-      result.snapshot.header = kernel_figures(target);
+  const std::vector<Candidate> targets = find_targets(selector);
+  const Format format = invocation.output.format();
+  // A number alone is one process's.
+  const bool as_table =
+      metric != MemoryMetric::kAll && (format == Format::kCsv || (format == Format::kText && targets.size() > 1));
+  std::vector<MemoryFigure> figures;
+  const ExitCode code = for_each_target(invocation, targets, [&](const Candidate& target) {
+    const SnapshotResult result = measure(invocation, target, metric, freeze);
+    const SnapshotHeader& header = result.snapshot.header;
+    if (as_table) {
+      figures.push_back({target.pid, target.name, memory_figure(header, metric)});
     } else {
-      SnapshotRequest request;
-      request.pid = target.pid;
-      request.start_time = target.start_time;
-      request.freeze = freeze;
-      request.kind = SnapshotKind::kSession;
-      request.totals_only = metric == MemoryMetric::kObjects;
-      request.strings = StringsPolicy::kNone;
-      request.cancelled = invocation.cancelled;
-      result = take_snapshot(request, invocation.log);
+      invocation.output.write_one(make_memory(header, metric));
     }
-    const Report report = make_memory(result.snapshot.header, metric);
-    invocation.output.write_one(report);
     return verdict(result.left_behind, invocation.log);
   });
+  if (!figures.empty()) invocation.output.write(make_memory_figures(figures, metric));
+  return code;
 }
 
 }  // namespace

@@ -36,7 +36,9 @@ MetricsFile::MetricsFile(const po::variables_map& values)
 
 ExitCode MetricsFile::of_round(const std::function<ExitCode()>& work) {
   processes_.clear();
+  expected_.clear();
   run_ = {};
+  done_ = 0;
   if (!path_) return work();
   try {
     const ExitCode code = work();
@@ -48,6 +50,12 @@ ExitCode MetricsFile::of_round(const std::function<ExitCode()>& work) {
   }
 }
 
+void MetricsFile::expect(const std::vector<Candidate>& targets) {
+  run_.targets = targets.size();
+  for (const Candidate& target : targets)
+    expected_.push_back(unknown_figures(target.pid, target.start_time, target.name, target.container));
+}
+
 void MetricsFile::add(const Snapshot& snapshot) {
   if (path_) processes_.push_back(process_figures(snapshot));
 }
@@ -56,7 +64,13 @@ void MetricsFile::write(ExitCode code) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   run_.ended_at_seconds = std::chrono::duration<double>(now).count();
   run_.exit_code = static_cast<int>(code);
-  run_.failed = code == ExitCode::kDone ? 0 : run_.targets - std::min<std::uint64_t>(run_.targets, processes_.size());
+  run_.failed = code == ExitCode::kDone ? 0 : run_.targets - std::min(run_.targets, done_);
+  for (ProcessFigures& expected : expected_) {
+    const bool is_there = std::any_of(processes_.begin(), processes_.end(), [&](const ProcessFigures& figures) {
+      return figures.pid == expected.pid && figures.start_time == expected.start_time;
+    });
+    if (!is_there) processes_.push_back(std::move(expected));
+  }
   const std::string text = metrics_text(std::move(processes_), run_, MetricsFormat::kPrometheus, by_pid_);
   processes_.clear();
   OutputFile file(*path_, true, kForAll);

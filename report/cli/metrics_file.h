@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "attach/base/error.h"
+#include "report/cli/targets.h"
 #include "report/metrics.h"
 
 namespace memsnap {
@@ -21,8 +22,9 @@ class MetricsFile {
 
   // Does one round of work and writes what came of it, also when it throws. Throws Error kCannotWrite.
   ExitCode of_round(const std::function<ExitCode()>& work);
-  void expect(std::size_t targets) { run_.targets = targets; }
+  void expect(const std::vector<Candidate>& targets);
   void add(const Snapshot& snapshot);
+  void done() { ++done_; }  // with one of them: a snapshot, or a reason not to take one
 
  private:
   void write(ExitCode code);
@@ -30,6 +32,8 @@ class MetricsFile {
   std::optional<std::string> path_;
   bool by_pid_;
   std::vector<ProcessFigures> processes_;
+  std::vector<ProcessFigures> expected_;
+  std::uint64_t done_ = 0;
   RunFigures run_;
 };
 

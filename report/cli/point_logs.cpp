@@ -1,9 +1,12 @@
 #include "report/cli/point_logs.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <system_error>
@@ -47,6 +50,26 @@ std::optional<std::string> newest(const std::string& directory, const std::funct
   return found;
 }
 
+std::optional<OldPointLog> ended_log(const std::string& directory, const fs::path& path) {
+  std::vector<MemoryPoint> points;
+  try {
+    points = PointLog::for_reading(path.string(), {.patience = std::chrono::milliseconds(0), .cancelled = {}}).points();
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  if (points.empty()) return std::nullopt;
+  const ProcessKey& process = points.front().process;
+  const bool of_one =
+      std::all_of(points.begin(), points.end(), [&](const MemoryPoint& point) { return point.process == process; });
+  const bool own_name = fs::path(point_log_path(directory, process)).filename() == path.filename();
+  if (!of_one || !own_name || process.host != process_key(ProcessId::open(::getpid())).host) return std::nullopt;
+  const auto running = running_process(process.pid);
+  if (running && *running == process) return std::nullopt;
+  OldPointLog log{path.string(), file_size(path.string()), 0, process.pid, points.front().name};
+  for (const MemoryPoint& point : points) log.last_point_ns = std::max(log.last_point_ns, point.memory.time_ns);
+  return log;
+}
+
 }  // namespace
 
 std::string point_log_path(const std::string& directory, const ProcessKey& process) {
@@ -80,6 +103,33 @@ std::optional<ProcessKey> running_process(pid_t pid) {
   } catch (const Error&) {
     return std::nullopt;
   }
+}
+
+std::vector<OldPointLog> outdated_point_logs(const std::string& directory, std::chrono::milliseconds keep_for,
+                                             std::int64_t now_ns) {
+  std::vector<OldPointLog> old;
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code ignored;
+    const fs::path& path = entry->path();
+    if (path.extension() != kLogExtension || !fs::is_regular_file(entry->symlink_status(ignored))) continue;
+    const auto log = ended_log(directory, path);
+    const std::int64_t oldest = now_ns - std::chrono::duration_cast<std::chrono::nanoseconds>(keep_for).count();
+    if (log && log->last_point_ns < oldest) old.push_back(*log);
+  }
+  std::sort(old.begin(), old.end(), [](const OldPointLog& a, const OldPointLog& b) {
+    return std::tie(a.last_point_ns, a.path) < std::tie(b.last_point_ns, b.path);
+  });
+  return old;
+}
+
+void remove_point_log(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    throw Error(ExitCode::kCannotWrite, fmt::format("cannot remove {}: {}", path, std::strerror(errno)),
+                "run as its owner, or remove it by hand");
+  }
+  // A writer that was killed leaves these.
+  for (const char* const beside : {"-wal", "-shm"}) ::unlink((path + beside).c_str());
 }
 
 }  // namespace memsnap

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <sstream>
 #include <string_view>
@@ -105,6 +107,8 @@ class Choice {
   std::vector<bool> goes_;
 };
 
+std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
 bool runs_still(const StoredSnapshot& file) {
   try {
     return ProcessId::open(file.pid).start_time() == file.start_time;
@@ -170,8 +174,10 @@ std::vector<std::size_t> outdated(const std::vector<StoredSnapshot>& files, cons
   return choice.finish();
 }
 
-Pruned prune(std::vector<StoredSnapshot> files, const Retention& retention, bool pretend) {
+Pruned prune(std::vector<StoredSnapshot> files, const Retention& retention, bool pretend, const std::string& taken) {
   Pruned pruned;
+  std::stable_partition(files.begin(), files.end(),
+                        [name = file_name(taken)](const StoredSnapshot& file) { return file_name(file.path) != name; });
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto gone =
       outdated(files, retention, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count(), runs_still);

@@ -43,7 +43,9 @@ struct Pruned {
   std::vector<StoredSnapshot> kept;
 };
 // Removes those of `files`, the oldest first, or (`pretend`) only says which. Throws Error kCannotWrite when a file
-// cannot be removed.
-Pruned prune(std::vector<StoredSnapshot> files, const Retention& retention, bool pretend);
+// cannot be removed. `taken`: a file that was just written: it is the newest whatever its time says, since the clock
+// may have been set back.
+Pruned prune(std::vector<StoredSnapshot> files, const Retention& retention, bool pretend,
+             const std::string& taken = "");
 
 }  // namespace memsnap

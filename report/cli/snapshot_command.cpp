@@ -58,9 +58,11 @@ ExitCode run_snapshot(const Invocation& invocation) {
   return each_round(invocation, rounds, selector.is_pid_only(), [&] {
     return metrics.of_round([&] {
       const std::vector<Candidate> targets = find_targets(selector);
-      metrics.expect(targets.size());
+      metrics.expect(targets);
       return for_each_target(invocation, targets, [&](const Candidate& target) {
-        return taker.take(target, [&](const Capture& capture) { metrics.add(capture.result.snapshot); });
+        const ExitCode code = taker.take(target, [&](const Capture& capture) { metrics.add(capture.result.snapshot); });
+        metrics.done();
+        return code;
       });
     });
   });

@@ -74,7 +74,8 @@ ExitCode SnapshotTaker::take(const Candidate& target, const Taken& taken) {
   const Capture capture = capturer_.take(target);
   if (taken) taken(capture);
   std::optional<Pruned> pruned;
-  if (!retention_.is_empty()) pruned = prune(folders_.read(folder), retention_, false);
+  if (!retention_.is_empty())
+    pruned = prune(folders_.read(folder), retention_, false, capture.file ? capture.file->path : "");
   const ExitCode code = show_snapshot(invocation_, capture, pruned);
   if (point_) record_snapshot_point(invocation_, capture.result.snapshot.header, *point_);
   return code;

@@ -25,6 +25,7 @@ class SnapshotTaker {
   using Taken = std::function<void(const Capture&)>;
   // With --dry-run the plan alone; without a reason to take one, only that is said.
   ExitCode take(const Candidate& target, const Taken& taken = {});
+  std::string plan_path(const Candidate& target) const { return capturer_.plan_path(target); }
 
  private:
   const Invocation& invocation_;

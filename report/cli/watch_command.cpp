@@ -14,6 +14,8 @@
 #include "attach/process_id.h"
 #include "attach/stopped_process.h"
 #include "report/cli/commands.h"
+#include "report/cli/doctor_checks.h"
+#include "report/cli/files.h"
 #include "report/cli/option_values.h"
 #include "report/cli/processes.h"
 #include "report/cli/rounds.h"
@@ -30,10 +32,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kInterval{1000};
-constexpr milliseconds kShortest{20};
 constexpr milliseconds kAfterFailure{1000};
 constexpr milliseconds kCooldown{600'000};
-constexpr int kLooksBeforeLimit = 4;  // as it grows now
 
 WatchLimits read_limits(const po::variables_map& values) {
   WatchLimits limits;
@@ -88,6 +88,7 @@ class Watch {
         cooldown_(option_value<Duration>(invocation.options, "cooldown").value_or(Duration{kCooldown}).value),
         exec_(option_value<std::string>(invocation.options, "exec")) {
     if (const auto max = option_value<WholeNumber>(invocation.options, "max")) most_ = max->value;
+    if (most_ == 0U) throw Error(ExitCode::kUsage, "--max is 0", "without --max there is no end but the process's");
     if (option_value<Percent>(invocation.options, "cgroup-over") && limits_.empty()) {
       throw Error(ExitCode::kUsage, fmt::format("process {} has no memory limit above it", target.pid),
                   "--rss-over and --grew need none");
@@ -95,6 +96,7 @@ class Watch {
   }
 
   ExitCode run() {
+    require_that_it_would_work();
     invocation_.log.notice("watching", fmt::format("watching {} (Ctrl-C ends it)", target_.pid));
     auto quiet_until = steady_clock::now();
     auto next = quiet_until;
@@ -110,7 +112,8 @@ class Watch {
         const bool taken = take();
         if (most_ && taken_ >= *most_) break;
         watch_.begin_again(*sample);
-        quiet_until = steady_clock::now() + (taken ? cooldown_ : std::min(cooldown_, kAfterFailure));
+        quiet_until = steady_clock::now() + std::min(cooldown_, taken ? cooldown_ : after_failure_);
+        after_failure_ = taken ? kAfterFailure : std::min(2 * after_failure_, cooldown_ + kAfterFailure);
       }
       next = steady_clock::now() + pause();
     }
@@ -118,6 +121,17 @@ class Watch {
   }
 
  private:
+  // What stands in the way is to be known now, and not when memory runs out. A process that only begins is not yet
+  // seen to be Python.
+  void require_that_it_would_work() const {
+    const DoctorResult found = check_process(target_.pid, folder_of(taker_.plan_path(target_)));
+    for (const Check& check : found.checks) {
+      if (check.verdict != Verdict::kBad) continue;
+      if (found.code == ExitCode::kNoPermission) throw Error(found.code, check.text, check.hint);
+      invocation_.log.warning("would_not_work", fmt::format("as it is now, no snapshot can be taken: {}", check.text));
+    }
+  }
+
   // Empty: it has ended.
   std::optional<MemorySample> look() const {
     if (!process_.alive()) return std::nullopt;
@@ -127,11 +141,7 @@ class Watch {
     return MemorySample{steady_clock::now(), rss, memory_used_part(limits_)};
   }
 
-  // The faster it nears a limit, the oftener it is looked at.
-  milliseconds pause() const {
-    const auto left = watch_.time_left();
-    return left ? std::clamp(*left / kLooksBeforeLimit, std::min(kShortest, interval_), interval_) : interval_;
-  }
+  milliseconds pause() { return watch_.pause(interval_); }
 
   bool take() {
     std::string file;
@@ -159,6 +169,7 @@ class Watch {
   SnapshotTaker taker_;
   milliseconds interval_;
   milliseconds cooldown_;
+  milliseconds after_failure_ = kAfterFailure;  // longer each time
   std::optional<std::string> exec_;
   std::optional<std::uint32_t> most_;
   std::uint32_t taken_ = 0;
@@ -187,8 +198,9 @@ Command watch_command() {
   command.summary = "wait, and take a snapshot when a process uses too much memory";
   command.arguments = "PID | SELECTOR";
   command.description =
-      "Looks at what the kernel counts, without stopping the process, more often as it nears a limit, and takes a\n"
-      "snapshot when one is crossed: before the OOM killer comes. Ends with the process, at --max, or with Ctrl-C.";
+      "Looks at what the kernel counts, without stopping the process, more often as it nears a limit, and takes a "
+      "snapshot when one is crossed: before the OOM killer comes. Ends with the process, at --max, or with Ctrl-C. "
+      "Whether a snapshot will be permitted is asked at once.";
   auto add = command.options.add_options();
   add("rss-over", po::value<ByteCount>()->value_name("SIZE"), "its resident memory is more than this");
   add("grew", po::value<std::string>()->value_name("SIZE|PCT[/DUR]"),

@@ -99,4 +99,14 @@ std::optional<milliseconds> LimitWatch::time_left() const {
   return milliseconds(std::llround(std::min(*least * 1000, kLongest)));
 }
 
+milliseconds LimitWatch::pause(milliseconds longest) {
+  constexpr milliseconds kShortest{20};
+  constexpr int kLooksBeforeLimit = 4;  // as it grows now
+  const auto left = time_left();
+  const milliseconds wanted = left ? std::min(*left / kLooksBeforeLimit, longest) : longest;
+  const milliseconds most = last_pause_ ? std::min(2 * *last_pause_, wanted) : wanted;
+  last_pause_ = std::max(most, std::min(kShortest, longest));
+  return *last_pause_;
+}
+
 }  // namespace memsnap

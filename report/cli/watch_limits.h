@@ -44,6 +44,9 @@ class LimitWatch {
   void begin_again(const MemorySample& sample);
   // When it would be over a limit if it went on as between the last two samples; empty: not as it goes now.
   std::optional<std::chrono::milliseconds> time_left() const;
+  // Until the next look: the faster it nears a limit, the less. It grows slowly again, since what leaks may just have
+  // had to wait for the processor.
+  std::chrono::milliseconds pause(std::chrono::milliseconds longest);
 
  private:
   bool grew_over(const MemorySample& sample) const;
@@ -52,6 +55,7 @@ class LimitWatch {
   std::deque<MemorySample> samples_;  // those growth is counted from, oldest first
   std::optional<MemorySample> before_last_;
   std::optional<MemorySample> last_;
+  std::optional<std::chrono::milliseconds> last_pause_;
 };
 
 }  // namespace memsnap

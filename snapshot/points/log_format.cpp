@@ -51,8 +51,9 @@ void make_log(const std::string& path) {
     OutputFile file(path, false);
     file.append(bytes);
     file.commit();
-  } catch (const Error&) {
-    if (!exists(path)) throw;
+  } catch (const Error& error) {
+    if (exists(path)) return;
+    throw Error(error.code(), error.what(), "name a log in a folder that you may write to, with --log");
   }
 }
 

@@ -65,7 +65,8 @@ void require_sqlite_file(const std::string& path) {
   std::array<char, kMagic.size()> magic{};
   const FileDescriptor file(S_ISREG(status.st_mode) ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1);
   if (S_ISREG(status.st_mode) && !file) {
-    throw Error(ExitCode::kBadFile, fmt::format("cannot read {}: {}", path, std::strerror(errno)), "");
+    throw Error(ExitCode::kBadFile, fmt::format("cannot read {}: {}", path, std::strerror(errno)),
+                "a log is its maker's alone: run as that user or as root, or name another with --log");
   }
   if (!file || ::pread(file.get(), magic.data(), magic.size(), 0) != static_cast<ssize_t>(magic.size()) ||
       std::string_view(magic.data(), magic.size()) != kMagic) {

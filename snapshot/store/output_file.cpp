@@ -35,6 +35,14 @@ std::string hint_for(int error) {
   }
 }
 
+constexpr int kMostTemporaries = 1000;
+
+// Not a file of ours: put there by another user.
+bool is_planted(const std::filesystem::path& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && !(S_ISREG(status.st_mode) && status.st_uid == ::geteuid());
+}
+
 // Never replaces a file: not even one that appears at this very moment.
 int rename_exclusively(const char* from, const char* to) {
   if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
@@ -52,11 +60,15 @@ OutputFile::OutputFile(std::filesystem::path path, bool force, mode_t mode)
   struct stat status {};
   if (!force_ && ::lstat(path_.c_str(), &status) == 0) fail(EEXIST);
   const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  file_ = FileDescriptor(::open(temporary_.c_str(), flags, mode));
-  if (!file_ && errno == EEXIST) {
-    // Left by an earlier process of the same number: nobody else uses the name.
-    ::unlink(temporary_.c_str());
+  const std::string wanted = temporary_.string();
+  for (int number = 1; number <= kMostTemporaries; ++number) {
     file_ = FileDescriptor(::open(temporary_.c_str(), flags, mode));
+    if (file_ || errno != EEXIST) break;
+    // Another thread's, one's of the same pid in another container, or left by one that was killed: let be. But what
+    // another user planted goes.
+    if (is_planted(temporary_) && ::unlink(temporary_.c_str()) == 0) continue;
+    temporary_ = wanted + fmt::format(".{}", number);
+    errno = EEXIST;
   }
   if (!file_) fail(errno);
   ::fchmod(file_.get(), mode);  // whatever the umask

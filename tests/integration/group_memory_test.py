@@ -34,7 +34,28 @@ for child in children:
 """
 
 
+POOL = """
+import multiprocessing, sys
+table = bytearray(b'x' * 60000000)
+def work(number):
+    return number
+with multiprocessing.get_context('fork').Pool(2) as pool:
+    pool.map(work, range(2))
+    print('ready', flush=True)
+    sys.stdin.readline()
+"""
+
+
 class GroupMemory(harness.LiveTest):
+    def test_of_a_pool(self):
+        with Target(POOL) as target:
+            answer = memsnap("memory", "--tree", target.pid, "--json").json()
+            self.assertEqual(3, answer["count"])
+            self.assertLess(answer["pss"], answer["rss"] - 100 * MB)
+            self.assertGreater(answer["copy_on_write"], 55 * MB)
+            target.say(b"\n")
+            target.process.wait(harness.PATIENCE)
+
     def test_of_a_server_that_forked(self):
         with Target(SERVER, ready=b"") as target:
             first, second = (int(word) for word in target.expect(b"ready").split())
@@ -56,6 +77,12 @@ class GroupMemory(harness.LiveTest):
             self.assertEqual(4, len(memsnap("memory", "--tree", target.pid, "--csv").out.splitlines()))
             each = memsnap("memory", "--tree", target.pid, "--each", "--jsonl").out.splitlines()
             self.assertEqual(3, len(each))
+            table = memsnap("memory", "--tree", target.pid, "--each", "--metric", "pss", "--units", "bytes").out.splitlines()
+            self.assertEqual(["PID", "PSS", "NAME"], table[0].split())
+            self.assertEqual({str(pid) for pid in rows}, {line.split()[0] for line in table[1:]})
+            alone = memsnap("memory", first, "--metric", "pyobj", "--csv").out.splitlines()
+            self.assertEqual("pid,python_objects,name", alone[0])
+            self.assertRegex(alone[1], r"^%d,\d{6,}," % first)
             target.say(b"\n")
 
 

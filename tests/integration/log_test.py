@@ -76,9 +76,9 @@ class Writers(LogTest):
     def test_writers_with_objects_wait_for_each_other(self):
         with Sleeper() as target:
             before = harness.fingerprint(target.pid)
-            self.assertEqual([], self.write_at_once(target, 20, 3, "--objects"))
+            self.assertEqual([], self.write_at_once(target, 100, 2, "--objects"))
             self.assertEqual([], harness.differences(before, harness.fingerprint(target.pid)))
-        made = self.check_all_there(20, 3)
+        made = self.check_all_there(100, 2)
         self.assertEqual(1, len({point["pyobj"] for point in made}))
 
     def test_different_logs_of_one_process_wait_too(self):
@@ -230,6 +230,28 @@ class Files(LogTest):
         os.chmod(folder, 0o755)
         result = memsnap("log", log, "--ids", user=65534, group=65534, extra_groups=[])
         self.assertEqual((0, "memsnap attach\na\n"), (result.status, result.out), str(result))
+
+    @unittest.skipUnless(os.getuid() == 0, "needs root to be another user")
+    def test_root_may_add_to_a_users_log_and_not_the_other_way_round(self):
+        folder = tempfile.mkdtemp(prefix="memsnap-log-test-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, folder)
+        user = dict(user=65534, group=65534, extra_groups=[])
+        os.chown(folder, 65534, 65534)
+        theirs, ours = os.path.join(folder, "a.points"), str(self.folder / "b.points")
+        os.chmod(self.folder, 0o755)
+        process = subprocess.Popen(["sleep", "1000"], **user)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        for number in range(4):
+            made = memsnap("point", process.pid, number, "--log", theirs, **(user if number % 2 == 0 else {}))
+            self.assertEqual(0, made.status, str(made))
+        self.assertEqual(65534, os.stat(theirs).st_uid)
+        for reader in ({}, user):
+            self.assertEqual("memsnap attach\n0\n1\n2\n3\n", memsnap("log", theirs, "--ids", **reader).out)
+        self.assertEqual(0, memsnap("point", process.pid, "--log", ours).status)
+        for refused in (memsnap("log", ours, **user), memsnap("point", process.pid, "--log", ours, **user)):
+            self.assertEqual(BAD_FILE, refused.status, str(refused))
+            self.assertIn("its maker's alone", refused.err)
 
     @unittest.skipUnless(os.getuid() == 0, "a small file system needs root")
     def test_a_full_disk_is_code_9_and_the_log_stays_whole(self):

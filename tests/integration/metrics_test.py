@@ -58,6 +58,18 @@ class Metrics(harness.LiveTest):
         self.assertEqual({"": NO_PROCESS}, values(text, "memsnap_last_run_exit_code"))
         self.assertEqual({}, values(text, "memsnap_process_resident_bytes"))
 
+    def test_a_worker_that_is_skipped_keeps_its_number(self):
+        with Target(SLEEPER) as old, Target("import time\nkept = b'x' * 50000000\nprint('ready', flush=True)\ntime.sleep(1000)\n") as young:
+            file = self.folder / "memsnap.prom"
+            result = memsnap("snapshot", "--children", os.getpid(), "--each", "-o", "%s/" % self.folder, "-q", "--metrics", file,
+                             "--if-rss-over", "45MB")
+            self.assertEqual(0, result.status, str(result))
+            text = file.read_text()
+            self.assertTrue(old.alive() and young.alive())
+        self.assertEqual(['{app="python -c",worker="1"}'], [re.sub('app="[^"]*"', 'app="python -c"', labels)
+                                                            for labels in values(text, "memsnap_process_resident_bytes")])
+        self.assertEqual(({"": 2}, {"": 0}), (values(text, "memsnap_targets"), values(text, "memsnap_targets_failed")))
+
     def test_export(self):
         with Target(SLEEPER) as target:
             taken = self.snapshot(target.pid)

@@ -14,7 +14,7 @@ import unittest
 import harness
 from harness import MEMSNAP, Target, memsnap
 
-USAGE, NO_PROCESS, BUSY, SOME_FAILED, CANNOT_WRITE = 2, 3, 6, 8, 9
+USAGE, NO_PROCESS, NO_PERMISSION, BUSY, SOME_FAILED, CANNOT_WRITE, BAD_FILE = 2, 3, 4, 6, 8, 9, 10
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(1000)\n"
 # Grows by a block for each line it is sent, and says when it has.
 GROWER = """
@@ -75,6 +75,15 @@ class Rounds(Periodic):
             process.communicate(timeout=harness.PATIENCE)
             self.assertEqual(0, process.returncode)
 
+    def test_names_within_a_second_are_numbered(self):
+        with Target(SLEEPER) as target:
+            files = {self.take(target.pid, "--kind", "session")[0]["file"] for _ in range(5)}
+            self.assertEqual(files, {str(file) for file in self.files()})
+            self.assertEqual(5, len(files))
+            one = self.folder / "one.msnap"
+            self.assertEqual(0, memsnap("snapshot", target.pid, "-o", one).status)
+            self.assertEqual(CANNOT_WRITE, memsnap("snapshot", target.pid, "-o", one).status)  # a name that was given stays it
+
     def test_wrong_questions(self):
         for arguments in (["--every", "10ms"], ["--count", "3"], ["--every", "1s", "--count", "0"], ["--every", "1s", "--json"],
                           ["--every", "1s", "-o", "one.msnap"], ["--keep", "0"]):
@@ -107,7 +116,6 @@ class Conditions(Periodic):
             self.assertIn("its last snapshot", answer["skipped"])
             target.say(b"80000000\n")
             target.expect(b"grown")
-            time.sleep(1.1)  # names have seconds
             (answer,) = self.take(target.pid, "--if-grew", "50MiB")
             self.assertIn("file", answer)
             (answer,) = self.take(target.pid, "--if-grew", "50%")
@@ -174,7 +182,28 @@ class Kept(Periodic):
         self.assertEqual(pretended["removed"], done["removed"])
         self.assertEqual(["3.msnap"], [file.name for file in self.files()])
         self.assertEqual(USAGE, memsnap("prune", self.folder).status)
+        self.assertEqual(BAD_FILE, memsnap("prune", self.folder / "missing", "--keep", 1).status)
         self.assertEqual(USAGE, memsnap("prune", self.folder, "--thin", "1h").status)
+
+
+    def test_prune_takes_logs_of_points_that_are_over(self):
+        environment = dict(os.environ, MEMSNAP_DIR=str(self.folder))
+        with Target(SLEEPER) as running:
+            with Target(SLEEPER) as ended:
+                for target in (running, ended):
+                    self.assertEqual(0, memsnap("point", target.pid, env=environment).status)
+                chosen = self.folder / "chosen.points"
+                self.assertEqual(0, memsnap("point", ended.pid, "--log", chosen).status)
+            (self.folder / ("%d-1-abc.points" % ended.pid)).write_text("no log")
+            before = {file.name for file in self.folder.iterdir()}
+            for option, gone in (("--keep-for=1d", 0), ("--keep=1", 0), ("--keep-for=1ms", 1)):
+                pretended = memsnap("prune", option, "--dry-run", "--json", env=environment).json()["removed"]
+                self.assertEqual(before, {file.name for file in self.folder.iterdir()})
+                done = memsnap("prune", option, "--json", env=environment).json()["removed"]
+                self.assertEqual((gone, pretended), (len(done), done))
+            self.assertEqual(ended.pid, done[0]["pid"])
+            self.assertEqual(before - {os.path.basename(done[0]["file"])}, {file.name for file in self.folder.iterdir()})
+            self.assertEqual(0, memsnap("log", running.pid, env=environment).status)
 
 
 class Selectors(Periodic):
@@ -196,6 +225,30 @@ sys.stdin.readline()
             self.assertEqual(children | {target.pid}, {answer["pid"] for answer in self.take("--tree", target.pid, "--each", "-f")})
             self.assertEqual(USAGE, memsnap("snapshot", "--children", target.pid).status)
             self.assertEqual(NO_PROCESS, memsnap("snapshot", "--children", target.pid, "--older-than", "1h", "--each").status)
+
+
+    def test_those_of_a_unit_a_cgroup_and_a_container(self):
+        group = memory_group(4 << 30)
+        if not group:
+            self.skipTest("no memory cgroup can be made here")
+        self.addCleanup(group.rmdir)
+        id_ = "5eed" * 16
+        unit, container = group / "shop-memsnap.service", group / ("docker-%s.scope" % id_)
+        for folder in (unit, container):
+            folder.mkdir()
+            self.addCleanup(folder.rmdir)
+        with Target(SLEEPER) as one, Target(SLEEPER) as two:
+            (unit / "cgroup.procs").write_text(str(one.pid))
+            (container / "cgroup.procs").write_text(str(two.pid))
+            both = "/" + group.name
+            for selector, pids in ((("--unit", "shop-memsnap"), {one.pid}), (("--unit", "shop-memsnap.service"), {one.pid}),
+                                   (("--container", id_[:12]), {two.pid}), (("--cgroup", both + "/shop-memsnap.service/"), {one.pid}),
+                                   (("--cgroup", both), {one.pid, two.pid})):
+                taken = self.take(*selector, "--each", "--kind", "session")
+                self.assertEqual(pids, {answer["pid"] for answer in taken}, selector)
+                rows = memsnap("memory", *selector, "--json").json()["processes"]
+                self.assertEqual(pids, {row["pid"] for row in rows}, selector)
+            self.assertEqual(NO_PROCESS, memsnap("snapshot", "--unit", "memsnap", "--each").status)
 
 
 class Watch(Periodic):
@@ -261,6 +314,20 @@ while True:
         types = self.types(answers[0]["file"])
         self.assertGreater(types["__main__.Leaked"][0], 50)
 
+    @unittest.skipUnless(os.getuid() == 0, "needs root to be another user")
+    def test_what_would_not_be_permitted_is_said_at_once(self):
+        with Target(GROWER) as target:
+            result = memsnap("watch", target.pid, "--rss-over", "1TiB", user=65534, group=65534, extra_groups=[])
+            self.assertEqual(NO_PERMISSION, result.status, str(result))
+        process = subprocess.Popen(["sleep", "1000"])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        watch = subprocess.Popen([MEMSNAP, "watch", str(process.pid), "--rss-over", "1TiB"], stderr=subprocess.PIPE, text=True)
+        self.assertIn("as it is now, no snapshot can be taken", watch.stderr.readline())
+        watch.send_signal(signal.SIGTERM)
+        watch.communicate(timeout=harness.PATIENCE)
+        self.assertEqual(0, watch.returncode)
+
     def test_the_end_of_the_target_ends_it(self):
         with Target(GROWER) as target:
             process = self.start(target.pid, "--rss-over", "1TiB", "--interval", "100ms")
@@ -277,7 +344,8 @@ while True:
         self.assertIn("command line alone", result.err)
 
     def test_wrong_questions(self):
-        for arguments in ([], ["--grew", "x"], ["--rss-over", "1MiB", "--json"], ["--rss-over", "1MiB", "--each"]):
+        for arguments in ([], ["--grew", "x"], ["--rss-over", "1MiB", "--json"], ["--rss-over", "1MiB", "--each"],
+                          ["--rss-over", "1MiB", "--max", "0"]):
             self.assertEqual(USAGE, memsnap("watch", os.getpid(), *arguments).status, arguments)
 
 

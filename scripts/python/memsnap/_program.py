@@ -8,6 +8,7 @@ from _thread import RLock
 
 SIGTERM, SIGKILL = 15, 9
 PR_SET_PTRACER = 0x59616d61
+ANYBODY = -1  # PR_SET_PTRACER_ANY
 LEFT_BEHIND = 12  # exit code: the result is good, and something of memsnap stayed in the process
 PATIENCE = 60  # seconds for a program that was asked to end
 
@@ -71,14 +72,42 @@ def _allow(pid):
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PTRACER, ctypes.c_ulong(pid), 0, 0, 0)
 
 
-class Child:
-    """The program as a child of this process, allowed to trace it as long as it runs."""
+class Allowances:
+    """Who may trace this process, where it takes an allowance. The kernel keeps one: of several at work anybody may."""
 
-    # The kernel keeps one allowed tracer for a process: the last one that still runs.
-    _allowed = []
+    _pids = []
     _lock = RLock()
 
-    def __init__(self, arguments):
+    @classmethod
+    def add(cls, pid):
+        with cls._lock:
+            cls._pids.append(pid)
+            cls._tell()
+
+    @classmethod
+    def remove(cls, pid):
+        with cls._lock:
+            cls._pids.remove(pid)
+            cls._tell()
+
+    @classmethod
+    def _tell(cls):
+        _allow(ANYBODY if len(cls._pids) > 1 else cls._pids[0] if cls._pids else 0)
+
+    @classmethod
+    def forget(cls):
+        """After a fork: a lock that another thread held would never be free again."""
+        cls._lock = RLock()
+        cls._pids = []
+
+
+class Child:
+    """The program as a child of this process, allowed to trace it as long as it runs.
+
+    `for_anybody`: so are those that it starts and leaves behind, whose pids are not known before.
+    """
+
+    def __init__(self, arguments, for_anybody=False):
         command = [find_program(), *arguments]
         self.status = None
         self._input = None
@@ -103,9 +132,8 @@ class Child:
             if self._is_allowed:
                 os.close(read_end)
         if self._is_allowed:
-            with self._lock:
-                self._allowed.append(self.pid)
-                _allow(self.pid)
+            self._allowed = ANYBODY if for_anybody else self.pid
+            Allowances.add(self._allowed)
             os.write(self._input, b"go\n")
 
     def poll(self):
@@ -150,20 +178,12 @@ class Child:
                 os.close(fd)
         self._out = self._err = self._input = None
         if self._is_allowed and self.status is not None:
-            with self._lock:
-                self._allowed.remove(self.pid)
-                _allow(self._allowed[-1] if self._allowed else 0)
+            Allowances.remove(self._allowed)
 
     @staticmethod
     def _text(fd):
-        chunks = []
-        at = 0
-        while True:
-            chunk = os.pread(fd, 1 << 20, at)
-            if not chunk:
-                return b"".join(chunks).decode("utf-8", "replace")
-            chunks.append(chunk)
-            at += len(chunk)
+        """Read in one piece: what is tracked meanwhile is to be the program's, not ours."""
+        return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "replace")
 
     def out(self):
         return self._text(self._out)
@@ -217,10 +237,4 @@ def number(document, key):
     return int(digits)
 
 
-def _after_fork():
-    """A lock that another thread held when this process was forked would never be free again."""
-    Child._lock = RLock()
-    Child._allowed = []
-
-
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=Allowances.forget)

@@ -52,6 +52,15 @@ TEST_F(FilesTest, ADirectoryGetsTheDefaultName) {
   EXPECT_EQ(snapshot_path({}, "/default", kParts).find("/default/gunicorn"), 0u);
 }
 
+TEST_F(FilesTest, ANameThatIsTakenGetsANumber) {
+  const std::string path = folder_ + "/shop-1.5-4242";
+  EXPECT_EQ(path_not_taken(path + ".msnap"), path + ".msnap");
+  std::ofstream(path + ".msnap") << "x";
+  EXPECT_EQ(path_not_taken(path + ".msnap"), path + "-2.msnap");
+  fs::create_symlink("/nonexistent", path + "-2.msnap");
+  EXPECT_EQ(path_not_taken(path + ".msnap"), path + "-3.msnap");
+}
+
 TEST_F(FilesTest, AnExistingFileIsRefusedUnlessForced) {
   const std::string path = folder_ + "/there.msnap";
   std::ofstream(path) << "x";

@@ -57,6 +57,16 @@ TEST(Metrics, WorkersAreCountedByTheirStart) {
                        "memsnap_process_resident_bytes{app=\"shop\",pid=\"7\"} 4096"));
 }
 
+TEST(Metrics, OfOneThatIsNotKnownTheRankIsKept) {
+  std::vector<ProcessFigures> figures{process_figures(snapshot_of("shop", 7, 90)), unknown_figures(9, 30, "shop", ""),
+                                      unknown_figures(8, 95, "shop", "")};
+  const std::string text = metrics_text(std::move(figures), std::nullopt, MetricsFormat::kPrometheus);
+  EXPECT_TRUE(has_line(text, "memsnap_process_resident_bytes{app=\"shop\",worker=\"1\"} 4096")) << text;
+  EXPECT_EQ(text.find("worker=\"0\""), std::string::npos);
+  EXPECT_EQ(text.find("worker=\"2\""), std::string::npos);
+  EXPECT_EQ(metrics_text({unknown_figures(9, 30, "shop", "")}, std::nullopt, MetricsFormat::kPrometheus), "");
+}
+
 TEST(Metrics, NameTheLargestTypesAndSumTheOthers) {
   Snapshot snapshot = snapshot_of("shop", 1, 1);
   add_type(snapshot, "dict", 5, 500);

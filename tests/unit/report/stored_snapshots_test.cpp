@@ -21,7 +21,10 @@ namespace fs = std::filesystem;
 class StoredSnapshots : public ::testing::Test {
  protected:
   StoredSnapshots() {
-    std::string pattern = (fs::temp_directory_path() / "memsnap-stored-XXXXXX").string();
+    // In memory where that is possible: thousands of files are synced.
+    const fs::path memory = "/dev/shm";
+    const bool there = ::access(memory.c_str(), W_OK) == 0;
+    std::string pattern = ((there ? memory : fs::temp_directory_path()) / "memsnap-stored-XXXXXX").string();
     folder_ = ::mkdtemp(pattern.data());
   }
   ~StoredSnapshots() override { fs::remove_all(folder_); }
@@ -47,6 +50,19 @@ class StoredSnapshots : public ::testing::Test {
 
   fs::path folder_;
 };
+
+TEST_F(StoredSnapshots, WhatWasJustTakenStaysThoughTheClockWasSetBack) {
+  save("before", 9000);
+  save("later", 9500);
+  const std::string taken = save("taken", 1000);
+  for (const Retention& retention :
+       {Retention{.keep = 1}, Retention{.max_total = 1}, Retention{.keep_for = std::chrono::hours(1)}}) {
+    const Pruned pruned = prune(stored_snapshots(folder_), retention, true, taken);
+    ASSERT_FALSE(pruned.kept.empty());
+    EXPECT_EQ(pruned.kept.back().path, taken);
+  }
+  EXPECT_EQ(prune(stored_snapshots(folder_), {.keep = 1}, true).kept.back().path, folder_ / "later.msnap");
+}
 
 TEST_F(StoredSnapshots, AreReadAgainOnlyWhenTheyChange) {
   SnapshotFolders folders;

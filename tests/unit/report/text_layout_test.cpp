@@ -29,6 +29,12 @@ TEST(TextLayout, APercentageIsNeverRoundedToNothing) {
   EXPECT_EQ(percent_text(36.8), "37");
 }
 
+TEST(TextLayout, ANumberIsNoChange) {
+  EXPECT_EQ(cell_text(std::int64_t{20726}, CellKind::kNumber, Units::kIec), "20726");
+  EXPECT_EQ(cell_text(std::uint64_t{20726}, CellKind::kNumber, Units::kIec), "20726");
+  EXPECT_EQ(cell_text(std::int64_t{20726}, CellKind::kChange, Units::kIec), "+20,726");
+}
+
 TEST(TextLayout, TheMiddleIsCut) {
   EXPECT_EQ(cut_middle("shop/handlers.py:41", 13, false), "shop/h….py:41");
   EXPECT_EQ(cut_middle("short", 5, false), "short");

@@ -5,6 +5,7 @@
 namespace memsnap {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
@@ -71,6 +72,25 @@ TEST(LimitWatch, TellsWhenALimitWouldBeCrossed) {
   EXPECT_FALSE(watch.time_left());
   watch.crossed(at(4, 300, 0.4));
   EXPECT_EQ(watch.time_left(), seconds(0));
+}
+
+TEST(LimitWatch, LooksOftenerNearALimitAndGoesOnToForAWhile) {
+  LimitWatch watch({.rss_over = 200 * kMiB});
+  watch.crossed(at(0, 100));
+  EXPECT_EQ(watch.pause(seconds(1)), seconds(1));
+  watch.crossed(at(1, 150));
+  EXPECT_EQ(watch.pause(seconds(1)), milliseconds(250));
+  watch.crossed(at(2, 192));
+  EXPECT_EQ(watch.pause(seconds(1)), milliseconds(47));
+  watch.crossed(at(3, 192));  // it had to wait, and will go on
+  EXPECT_EQ(watch.pause(seconds(1)), milliseconds(94));
+  watch.crossed(at(4, 192));
+  EXPECT_EQ(watch.pause(seconds(1)), milliseconds(188));
+  watch.crossed(at(5, 199));
+  EXPECT_EQ(watch.pause(seconds(1)), milliseconds(35));
+  watch.crossed(at(6, 300));
+  EXPECT_EQ(watch.pause(seconds(1)), milliseconds(20));
+  EXPECT_EQ(watch.pause(milliseconds(5)), milliseconds(5));
 }
 
 }  // namespace
