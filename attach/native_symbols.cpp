@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <new>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -111,6 +112,9 @@ int find_debug_file(Dwfl_Module* module, void** user, const char* path, Dwarf_Ad
   return -1;
 }
 
+// libdw would end the whole program. Its own memory is given back with the Dwfl.
+[[noreturn]] void throw_no_memory() { throw std::bad_alloc(); }
+
 int find_no_file(Dwfl_Module*, void**, const char*, Dwarf_Addr, char**, Elf**) { return -1; }
 
 }  // namespace
@@ -168,6 +172,9 @@ struct NativeSymbols::State {
     Dwfl_Module* const module = module_of(*image);
     if (module == nullptr) return symbol;
     symbol.function = function(module, address);
+    Dwarf_Addr bias = 0;
+    Dwarf* const debug = dwfl_module_getdwarf(module, &bias);
+    if (debug != nullptr) dwarf_new_oom_handler(debug, throw_no_memory);
     Dwfl_Line* const line = dwfl_module_getsrc(module, address);
     int number = 0;
     const char* const file =
