@@ -113,7 +113,7 @@ int find_debug_file(Dwfl_Module* module, void** user, const char* path, Dwarf_Ad
 }
 
 // libdw would end the whole program. Its own memory is given back with the Dwfl.
-[[noreturn]] void throw_no_memory() { throw std::bad_alloc(); }
+[[gnu::noreturn]] void throw_no_memory() { throw std::bad_alloc(); }
 
 int find_no_file(Dwfl_Module*, void**, const char*, Dwarf_Addr, char**, Elf**) { return -1; }
 
