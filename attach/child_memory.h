@@ -13,9 +13,10 @@
 
 namespace memsnap {
 
-// A frozen copy's memory through proc_pid_mem(5): process_vm_readv(2) pins the pages it reads, for which the kernel
-// gives the copy pages of its own, charged to the target's cgroup. It is used all the same where the file may not be
-// opened. What a device mapped is refused: this file, unlike that call, reads its registers.
+// Memory that is shared copy-on-write, with a frozen copy or by a fork, through proc_pid_mem(5): process_vm_readv(2)
+// pins the pages it reads, for which the kernel gives the process pages of its own, charged to its cgroup. It is used
+// all the same where the file may not be opened. What a device mapped is refused: this file, unlike that call, reads
+// its registers.
 class ChildMemory final : public ProcessMemory {
  public:
   ChildMemory(pid_t pid, const MemoryMap& map);

@@ -8,6 +8,7 @@
 
 #include "attach/base/error.h"
 #include "attach/cached_memory.h"
+#include "attach/child_memory.h"
 #include "attach/memory_guard.h"
 #include "attach/memory_image.h"
 #include "attach/stopped_process.h"
@@ -43,8 +44,9 @@ class LooseProcess final : public FrozenProcess {
 // What holds the heap: private and writable. Small mappings first: interpreter, types and arenas before large buffers.
 std::vector<Mapping> worth_copying(const MemoryMap& map) {
   std::vector<Mapping> wanted;
-  std::copy_if(map.mappings().begin(), map.mappings().end(), std::back_inserter(wanted),
-               [](const Mapping& mapping) { return mapping.readable && mapping.writable && !mapping.shared; });
+  std::copy_if(map.mappings().begin(), map.mappings().end(), std::back_inserter(wanted), [](const Mapping& mapping) {
+    return mapping.readable && mapping.writable && !mapping.shared && !is_device(mapping);
+  });
   std::stable_sort(wanted.begin(), wanted.end(),
                    [](const Mapping& a, const Mapping& b) { return a.size() < b.size(); });
   return wanted;
@@ -72,8 +74,9 @@ MemoryMap copy_stopped(const ProcessId& target, const FreezeOptions& options, Me
 
 std::unique_ptr<FrozenProcess> freeze_by_copy(const ProcessId& target, const FreezeOptions& options, Log& log) {
   require_room_for_copy(target.pid());
-  auto image = std::make_unique<MemoryImage>(target.pid());
-  for (const Mapping& mapping : worth_copying(MemoryMap::of(target.pid()))) image->prepare(mapping);
+  const MemoryMap before = MemoryMap::of(target.pid());
+  auto image = std::make_unique<MemoryImage>(target.pid(), before);
+  for (const Mapping& mapping : worth_copying(before)) image->prepare(mapping);
   FreezeFacts facts;
   facts.method = Method::kStop;
   MemoryMap map = TracerThread().run([&] { return copy_stopped(target, options, *image, facts); });
@@ -87,8 +90,9 @@ std::unique_ptr<FrozenProcess> read_running(const ProcessId& target) {
   facts.method = Method::kRead;
   facts.consistent = false;
   facts.threads = static_cast<std::uint32_t>(thread_ids(target.pid()).size());
-  return std::make_unique<LooseProcess>(MemoryMap::of(target.pid()), std::make_unique<LiveMemory>(target.pid()),
-                                        std::move(facts));
+  MemoryMap map = MemoryMap::of(target.pid());
+  auto memory = std::make_unique<ChildMemory>(target.pid(), map);
+  return std::make_unique<LooseProcess>(std::move(map), std::move(memory), std::move(facts));
 }
 
 }  // namespace memsnap

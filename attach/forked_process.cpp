@@ -73,7 +73,11 @@ class ForkedProcess final : public FrozenProcess {
   const MemoryMap& map() const override { return *map_; }
   FrozenChild* child() override { return traced_ && runner_->safe_to_run() ? &*traced_ : nullptr; }
   const FreezeFacts& facts() const override { return facts_; }
-  bool lost() const override { return has_ended(zombie_.pid); }
+  // A process that was killed gives its memory up before it has ended.
+  bool lost() const override {
+    std::byte instruction{};
+    return has_ended(zombie_.pid) || !uncached_->copy(gadgets_.system_call, {&instruction, 1});
+  }
 
   std::vector<std::string> release() override {
     if (std::exchange(released_, true)) return {};
@@ -155,7 +159,7 @@ struct Prepared {
 // Everything that can be found out before anything stops.
 Prepared prepare(const ProcessId& target, const FreezeOptions& options, bool* fallback) {
   const pid_t pid = target.pid();
-  require_room(pid, options.max_pause);
+  require_room(pid, options, fallback);
   MemoryMap map = MemoryMap::of(pid);
   const auto gadgets = find_gadgets(map, LiveMemory(pid));
   if (!gadgets) throw_no_child(fallback, "its program has no system call instruction that could be used");

@@ -7,7 +7,7 @@
 namespace memsnap {
 
 // A freeze by a forced copy-on-write child. Throws Error; `*fallback` is set when nothing is wrong with the target but
-// no child can be made (filter, limit, shadow stack): it runs again as before, and --method stop would do.
+// no child can be made (filter, limit, shadow stack): it runs as before, and --method stop would do.
 std::unique_ptr<FrozenProcess> freeze_by_fork(const ProcessId& target, const FreezeOptions& options, Log& log,
                                               bool* fallback);
 

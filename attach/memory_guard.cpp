@@ -25,6 +25,7 @@ constexpr double kPausePerThread = 0.05;        // ms
 constexpr std::uint64_t kTableReach = 512;      // a page table of 4 KiB maps 2 MiB
 constexpr std::uint64_t kBitmapShare = 128;     // the walker marks what it has visited
 constexpr std::uint64_t kCopiedShare = 16;      // one resident byte in so many is written while the child lives
+constexpr double kPausePerCopiedMiB = 0.25;     // ms; measured 4 to 5 GB/s
 
 std::optional<std::uint64_t> read_number(const std::string& path) {
   std::ifstream file(path);
@@ -150,6 +151,10 @@ std::uint64_t predicted_child_memory(const FreezeCost& cost, bool all_may_be_wri
   return kFixedCost + cost.page_tables + cost.resident / kBitmapShare + copied;
 }
 
+bool all_may_be_written(Method method, const std::vector<MemoryLimit>& limits) {
+  return method == Method::kAuto || kills_group(limits);
+}
+
 std::chrono::milliseconds predicted_pause(const FreezeCost& cost) {
   const std::uint64_t of_huge = cost.huge / kTableReach;
   const auto tables = static_cast<double>(cost.page_tables - std::min(cost.page_tables, of_huge));
@@ -158,38 +163,92 @@ std::chrono::milliseconds predicted_pause(const FreezeCost& cost) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(total));
 }
 
-void require_room(pid_t pid, std::chrono::milliseconds max_pause) {
+std::chrono::milliseconds predicted_copy_pause(const FreezeCost& cost) {
+  const double total = kPauseAtLeast + kPausePerCopiedMiB * static_cast<double>(cost.resident) / kMiB +
+                       kPausePerThread * static_cast<double>(cost.threads);
+  return std::chrono::milliseconds(static_cast<std::int64_t>(total));
+}
+
+namespace {
+
+// Why a copy of a process's memory does not fit here.
+std::optional<std::string> no_room_for_copy(pid_t pid, const FreezeCost& cost) {
+  const std::uint64_t need = cost.resident + kFixedCost;
+  const auto below_limit = memory_headroom(memory_limits(::getpid()));
+  const std::uint64_t room = std::min(below_limit.value_or(~0ull), available_memory());
+  if (room >= need) return std::nullopt;
+  return fmt::format("a copy of {}'s memory needs {} MiB here, {} MiB are free", pid, need / kMiB, room / kMiB);
+}
+
+// Where no frozen copy is made: whether the process can be stopped for a copy instead, and what the user can do.
+[[noreturn]] void throw_no_room(pid_t pid, const FreezeCost& cost, const FreezeOptions& options, std::string what,
+                                bool would_be_tried, bool* fallback) {
+  std::string hint = would_be_tried
+                         ? "--method freeze makes one and ends it when room runs short: a small risk (none of 300 was "
+                           "too late for processes that wrote as fast as they can); or "
+                         : "raise the limit, or ";
+  const auto pause = predicted_copy_pause(cost).count();
+  if (const auto no_copy = no_room_for_copy(pid, cost)) {
+    what += fmt::format("; and {}", *no_copy);
+    hint += "--method read, which copies nothing";
+  } else if (options.method == Method::kAuto && pause <= options.max_pause.count()) {
+    *fallback = true;
+  } else {
+    if (options.method == Method::kAuto) {
+      what += fmt::format("; copying it while it is stopped would take about {} ms, more than --max-pause {} ms", pause,
+                          options.max_pause.count());
+    }
+    hint += fmt::format("--method stop --max-pause {}ms, which needs none of the target's memory", pause * 2);
+  }
+  throw Error(ExitCode::kGaveUp, what, hint);
+}
+
+// What a copy's pages may cost is at most what is anonymous and resident when it is made: each page that the target
+// writes or gives back is then the copy's alone. Pages of files are not copied for it, and what the target takes anew
+// it would take without it too. So a copy for which all of that fits cannot take the target over its limit, however
+// fast it writes; one for which a part fits can be outrun, and is made on request only.
+void require_memory(pid_t pid, const FreezeCost& cost, const FreezeOptions& options, bool* fallback) {
+  const auto limits = memory_limits(pid);
+  const std::uint64_t need_on_request = predicted_child_memory(cost, kills_group(limits)) + last_headroom(limits);
+  // Of the whole machine's memory the kernel takes the copy first.
+  const std::uint64_t available = available_memory();
+  if (available < need_on_request) {
+    throw_no_room(pid, cost, options,
+                  fmt::format("the machine has {} MiB free, a frozen copy of {} may need {} MiB", available / kMiB, pid,
+                              need_on_request / kMiB),
+                  false, fallback);
+  }
+  const std::uint64_t need =
+      predicted_child_memory(cost, all_may_be_written(options.method, limits)) + last_headroom(limits);
+  const std::uint64_t room = memory_headroom(limits).value_or(~0ull);
+  if (room >= need) return;
+  throw_no_room(
+      pid, cost, options,
+      fmt::format("{} has {} MiB left below its memory limit, a frozen copy may need {} MiB{}", pid, room / kMiB,
+                  need / kMiB, need == need_on_request ? "" : ", should all of its memory be written meanwhile"),
+      need != need_on_request && room >= need_on_request, fallback);
+}
+
+}  // namespace
+
+void require_room(pid_t pid, const FreezeOptions& options, bool* fallback) {
   FreezeCost cost = read_freeze_cost(pid);
   // Only when it matters: this walks the target's page tables.
-  if (predicted_pause(cost) > max_pause)
+  if (predicted_pause(cost) > options.max_pause)
     cost.huge = sum_of_kilobytes(fmt::format("/proc/{}/smaps", pid), "AnonHugePages:");
   const auto pause = predicted_pause(cost);
-  if (pause > max_pause) {
+  if (pause > options.max_pause) {
     throw Error(ExitCode::kGaveUp,
                 fmt::format("freezing {} would stop it for about {} ms, more than --max-pause {} ms", pid,
-                            pause.count(), max_pause.count()),
+                            pause.count(), options.max_pause.count()),
                 fmt::format("allow it with --max-pause {}ms", pause.count() * 2));
   }
-  const auto limits = memory_limits(pid);
-  // Elsewhere the kernel takes the child first when it is written to faster than we look.
-  const std::uint64_t need = predicted_child_memory(cost, kills_group(limits)) + last_headroom(limits);
-  const auto below_limit = memory_headroom(limits);
-  const std::uint64_t room = std::min(below_limit.value_or(~0ull), available_memory());
-  if (room >= need) return;
-  throw Error(ExitCode::kGaveUp,
-              fmt::format("{} has {} MiB left below {}, a frozen copy may need {} MiB", pid, room / kMiB,
-                          room == below_limit ? "its memory limit" : "what the machine has free", need / kMiB),
-              "raise the limit, or use --method stop, which needs none of the target's memory");
+  require_memory(pid, cost, options, fallback);
 }
 
 void require_room_for_copy(pid_t pid) {
-  const std::uint64_t need = read_freeze_cost(pid).resident + kFixedCost;
-  const auto below_limit = memory_headroom(memory_limits(::getpid()));
-  const std::uint64_t room = std::min(below_limit.value_or(~0ull), available_memory());
-  if (room >= need) return;
-  throw Error(ExitCode::kGaveUp,
-              fmt::format("a copy of {}'s memory needs {} MiB here, {} MiB are free", pid, need / kMiB, room / kMiB),
-              "use --method read, which copies nothing");
+  if (const auto why = no_room_for_copy(pid, read_freeze_cost(pid)))
+    throw Error(ExitCode::kGaveUp, *why, "use --method read, which copies nothing");
 }
 
 }  // namespace memsnap

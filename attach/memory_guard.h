@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "attach/memory_map.h"
+#include "attach/frozen_process.h"
 
 namespace memsnap {
 
@@ -48,11 +48,15 @@ FreezeCost read_freeze_cost(pid_t pid);
 // What a frozen child may cost in memory: page tables, the walker's buffers and bitmap, pages the target writes
 // meanwhile: a part of them, or all.
 std::uint64_t predicted_child_memory(const FreezeCost& cost, bool all_may_be_written);
-// How long the target would be stopped for the kernel's copy of its page tables.
+// Whether all of them are reckoned with below these limits.
+bool all_may_be_written(Method method, const std::vector<MemoryLimit>& limits);
+// How long the target would be stopped for the kernel's copy of its page tables, and for a copy of its memory.
 std::chrono::milliseconds predicted_pause(const FreezeCost& cost);
+std::chrono::milliseconds predicted_copy_pause(const FreezeCost& cost);
 
-// Throws Error kGaveUp, with nothing touched, when a limit or the pause would be passed.
-void require_room(pid_t pid, std::chrono::milliseconds max_pause);
+// Throws Error kGaveUp, with nothing touched, when a limit or the pause would be passed. `*fallback` is set where a
+// copy in a stop is within both.
+void require_room(pid_t pid, const FreezeOptions& options, bool* fallback);
 // The same for a copy of its memory in ours.
 void require_room_for_copy(pid_t pid);
 

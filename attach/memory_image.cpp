@@ -15,11 +15,14 @@ constexpr std::size_t kPiece = 1u << 20;
 constexpr std::size_t kWindow = 32u << 20;           // whose pages are looked up at once
 constexpr std::uint64_t kMaxPrepared = 64ull << 30;  // above it is a reserve, hardly used
 constexpr std::uint64_t kInUse = 3ull << 62;         // present or swapped (pagemap documentation)
+constexpr std::uint64_t kExclusive = 1ull << 56;
 
 }  // namespace
 
-MemoryImage::MemoryImage(pid_t pid)
-    : live_(pid), page_map_(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC)) {}
+MemoryImage::MemoryImage(pid_t pid, const MemoryMap& map)
+    : pinned_(pid),
+      live_(pid, map),
+      page_map_(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC)) {}
 
 MemoryImage::~MemoryImage() {
   for (const Part& part : parts_) ::munmap(part.bytes, part.size());
@@ -36,15 +39,16 @@ std::vector<MemoryImage::Run> MemoryImage::used_pages(const Mapping& mapping, Ru
     const std::size_t size = wanted * sizeof(entries[0]);
     const auto offset = static_cast<off_t>(at / kPage * sizeof(entries[0]));
     if (::pread(page_map_.get(), entries.data(), size, offset) != static_cast<ssize_t>(size)) {
-      runs.push_back({at, window.end});
+      runs.push_back({at, window.end, false});
       break;
     }
     for (std::size_t i = 0; i < wanted; ++i, at += kPage) {
       if ((entries[i] & kInUse) == 0) continue;
-      if (!runs.empty() && runs.back().end == at) {
+      const bool exclusive = (entries[i] & kExclusive) != 0;
+      if (!runs.empty() && runs.back().end == at && runs.back().exclusive == exclusive) {
         runs.back().end = at + kPage;
       } else {
-        runs.push_back({at, at + kPage});
+        runs.push_back({at, at + kPage, exclusive});
       }
     }
   }
@@ -71,7 +75,7 @@ MemoryImage::Part* MemoryImage::place_for(const Mapping& mapping) {
 void MemoryImage::prepare(const Mapping& mapping) {
   const Part* const part = mapping.size() <= kMaxPrepared ? place_for(mapping) : nullptr;
   if (part == nullptr) return;
-  for (const Run& run : used_pages(mapping, {mapping.begin, mapping.end})) {
+  for (const Run& run : used_pages(mapping, {mapping.begin, mapping.end, false})) {
     for (std::uint64_t at = run.begin; at < run.end; at += kPage) part->bytes[at - part->begin] = std::byte{0};
   }
 }
@@ -80,9 +84,9 @@ void MemoryImage::copy_run(const Part& part, Run run) const {
   const auto place = [&](Run piece) {
     return std::span(part.bytes + (piece.begin - part.begin), piece.end - piece.begin);
   };
-  if (live_.copy(run.begin, place(run))) return;
+  if (run.exclusive ? pinned_.copy(run.begin, place(run)) : live_.copy(run.begin, place(run))) return;
   // A page that cannot be read stays zero: a file that was cut short.
-  for (std::uint64_t at = run.begin; at < run.end; at += kPage) live_.copy(at, place({at, at + kPage}));
+  for (std::uint64_t at = run.begin; at < run.end; at += kPage) live_.copy(at, place({at, at + kPage, false}));
 }
 
 bool MemoryImage::take(const Mapping& mapping, std::chrono::steady_clock::time_point deadline) {
@@ -91,11 +95,11 @@ bool MemoryImage::take(const Mapping& mapping, std::chrono::steady_clock::time_p
   if (part == nullptr) return false;
   for (std::uint64_t window = mapping.begin; window < mapping.end; window += kWindow) {
     const std::uint64_t window_end = std::min<std::uint64_t>(mapping.end, window + kWindow);
-    for (const Run& run : used_pages(mapping, {window, window_end})) {
+    for (const Run& run : used_pages(mapping, {window, window_end, false})) {
       for (std::uint64_t at = run.begin; at < run.end; at += kPiece) {
         if (!in_time()) return false;
         part->copied = std::min<std::uint64_t>(run.end, at + kPiece);
-        copy_run(*part, {at, part->copied});
+        copy_run(*part, {at, part->copied, run.exclusive});
       }
     }
     part->copied = window_end;

@@ -8,6 +8,7 @@
 
 #include "attach/base/file_descriptor.h"
 #include "attach/cached_memory.h"
+#include "attach/child_memory.h"
 #include "attach/memory_map.h"
 #include "attach/process_memory.h"
 
@@ -16,7 +17,7 @@ namespace memsnap {
 // A copy of some of a process's mappings in our own memory. What was not taken is read from the running process.
 class MemoryImage final : public ProcessMemory {
  public:
-  explicit MemoryImage(pid_t pid);
+  MemoryImage(pid_t pid, const MemoryMap& map);
   ~MemoryImage() override;
   MemoryImage(const MemoryImage&) = delete;
   MemoryImage& operator=(const MemoryImage&) = delete;
@@ -38,12 +39,14 @@ class MemoryImage final : public ProcessMemory {
   };
   struct Run {
     std::uint64_t begin, end;
+    bool exclusive;  // no other process has them
   };
   Part* place_for(const Mapping& mapping);
   std::vector<Run> used_pages(const Mapping& mapping, Run window) const;
   void copy_run(const Part& part, Run run) const;
 
-  LiveMemory live_;
+  LiveMemory pinned_;  // the faster one, for what is not shared
+  ChildMemory live_;
   FileDescriptor page_map_;
   std::vector<Part> parts_;
 };

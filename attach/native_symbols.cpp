@@ -4,8 +4,6 @@
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,12 +11,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <new>
 #include <span>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include "attach/build_id.h"
+#include "attach/steady_files.h"
 
 namespace memsnap {
 namespace {
@@ -26,7 +26,6 @@ namespace {
 constexpr std::size_t kMaxMangled = 1024;
 constexpr std::size_t kMaxFunction = 256;
 constexpr std::uint64_t kMaxDebugFile = 4ull << 30;
-constexpr std::uint64_t kMaxCopied = 512ull << 20;
 constexpr std::uint64_t kMaxChecked = 512ull << 20;  // of a file that only its checksum vouches for
 constexpr const char* kDebugFiles = "/usr/lib/debug";
 
@@ -51,28 +50,13 @@ std::string demangled(const char* name) {
   return text;
 }
 
-// libdw maps files: one that its owner cuts short meanwhile would be a SIGBUS here, so what others may write is copied.
-FileDescriptor steady(FileDescriptor file) {
-  struct stat status {};
-  if (!file || ::fstat(file.get(), &status) != 0) return {};
-  if (status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return file;
-  if (static_cast<std::uint64_t>(status.st_size) > kMaxCopied) return {};
-  FileDescriptor copy(::memfd_create("library", MFD_CLOEXEC));
-  off_t at = 0;
-  while (copy && at < status.st_size) {
-    const ssize_t sent = ::sendfile(copy.get(), file.get(), &at, static_cast<std::size_t>(status.st_size - at));
-    if (sent <= 0) return {};
-  }
-  return copy;
-}
-
 // A debug file, whole and no larger than can be: libdwfl would unpack what is no ELF file, and read for hours from one
 // with holes.
-FileDescriptor open_debug_file(const std::string& path) {
+FileDescriptor open_debug_file(const std::string& path, SteadyFiles& files) {
   struct stat status {};
   FileDescriptor file = open_regular_file(path, &status);
   const bool modest = file && static_cast<std::uint64_t>(status.st_size) <= kMaxDebugFile;
-  return modest && build_id_of_file(file.get()) ? steady(std::move(file)) : FileDescriptor();
+  return modest && build_id_of_file(file.get()) ? files.take(std::move(file)) : FileDescriptor();
 }
 
 // The checksum of .gnu_debuglink (CRC-32, as in zip), bit by bit: such files are few.
@@ -105,15 +89,16 @@ std::string path_of_build(Dwfl_Module* module) {
 }
 
 // As libdwfl's own search, but without its questions to servers.
-int find_debug_file(Dwfl_Module* module, void**, const char* path, Dwarf_Addr, const char*, const char* link,
+int find_debug_file(Dwfl_Module* module, void** user, const char* path, Dwarf_Addr, const char*, const char* link,
                     GElf_Word checksum, char** found) {
   const auto take = [&](FileDescriptor file, const std::string& name) {
     *found = ::strdup(name.c_str());
     return ::fcntl(file.get(), F_DUPFD_CLOEXEC, 0);
   };
+  SteadyFiles& files = *static_cast<SteadyFiles*>(*user);
   const std::string by_build = path_of_build(module);
   if (!by_build.empty()) {
-    if (FileDescriptor file = open_debug_file(by_build)) return take(std::move(file), by_build);
+    if (FileDescriptor file = open_debug_file(by_build, files)) return take(std::move(file), by_build);
   }
   const std::string_view wanted = link == nullptr ? "" : link;
   const std::string_view whole = path == nullptr ? "" : path;
@@ -121,11 +106,14 @@ int find_debug_file(Dwfl_Module* module, void**, const char* path, Dwarf_Addr, c
   const std::string_view folder = whole.substr(0, whole.rfind('/'));
   for (const std::string& name : {fmt::format("{}{}/{}", kDebugFiles, folder, wanted),
                                   fmt::format("{}/.debug/{}", folder, wanted), fmt::format("{}/{}", folder, wanted)}) {
-    FileDescriptor file = open_debug_file(name);
+    FileDescriptor file = open_debug_file(name, files);
     if (file && has_checksum(file.get(), checksum)) return take(std::move(file), name);
   }
   return -1;
 }
+
+// libdw would end the whole program. Its own memory is given back with the Dwfl.
+[[gnu::noreturn]] void throw_no_memory() { throw std::bad_alloc(); }
 
 int find_no_file(Dwfl_Module*, void**, const char*, Dwarf_Addr, char**, Elf**) { return -1; }
 
@@ -135,6 +123,7 @@ struct NativeSymbols::State {
   const std::vector<std::unique_ptr<ElfImage>>& images;
   Dwfl_Callbacks callbacks{};
   Dwfl* dwfl = nullptr;
+  SteadyFiles files{};                                // libdw maps them
   std::map<const ElfImage*, Dwfl_Module*> modules{};  // nullptr: its file cannot be used
   std::unordered_map<std::uint64_t, NativeSymbol> known{};
 
@@ -149,14 +138,20 @@ struct NativeSymbols::State {
   Dwfl_Module* module_of(const ElfImage& image) {
     const auto [known_module, is_new] = modules.try_emplace(&image, nullptr);
     if (!is_new || dwfl == nullptr) return known_module->second;
-    const FileDescriptor file = steady(image.open());
+    const FileDescriptor file = files.take(image.open());
     const int fd = file ? ::fcntl(file.get(), F_DUPFD_CLOEXEC, 0) : -1;
     if (fd < 0) return nullptr;
     dwfl_report_begin_add(dwfl);
     known_module->second =
         dwfl_report_elf(dwfl, image.path().c_str(), image.path().c_str(), fd, image.load_bias(), true);
     dwfl_report_end(dwfl, nullptr, nullptr);
-    if (known_module->second == nullptr) ::close(fd);
+    if (known_module->second == nullptr) {
+      ::close(fd);
+      return nullptr;
+    }
+    void** user = nullptr;  // what find_debug_file is given
+    dwfl_module_info(known_module->second, &user, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+    *user = &files;
     return known_module->second;
   }
 
@@ -177,6 +172,9 @@ struct NativeSymbols::State {
     Dwfl_Module* const module = module_of(*image);
     if (module == nullptr) return symbol;
     symbol.function = function(module, address);
+    Dwarf_Addr bias = 0;
+    Dwarf* const debug = dwfl_module_getdwarf(module, &bias);
+    if (debug != nullptr) dwarf_new_oom_handler(debug, throw_no_memory);
     Dwfl_Line* const line = dwfl_module_getsrc(module, address);
     int number = 0;
     const char* const file =
@@ -204,6 +202,8 @@ NativeSymbol NativeSymbols::find(std::uint64_t address) {
   if (found != state_->known.end()) return found->second;
   return state_->known.emplace(address, state_->read(address)).first->second;
 }
+
+std::optional<std::string> NativeSymbols::left_out() const { return state_->files.left_out(); }
 
 std::string NativeSymbols::function(std::uint64_t address) {
   const ElfImage* const image = state_->image_of(address);

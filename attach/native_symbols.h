@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ class NativeSymbols {
   NativeSymbol find(std::uint64_t address);
   // Its name alone: lines are not looked for, which is quicker.
   std::string function(std::uint64_t address);
+  // What is to be said about libraries that could not be looked into; empty: there were none.
+  std::optional<std::string> left_out() const;
 
  private:
   struct State;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -20,6 +21,9 @@
 
 namespace memsnap {
 namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
 struct ChildStat {
   std::string name;
@@ -52,10 +56,9 @@ bool is_reapable(pid_t pid) {
 }
 
 // One that is marked and that nobody traces any more is dying, or should be.
-bool is_left_by_us(pid_t pid) {
-  constexpr int kLooks = 200;
+bool is_left_by_us(pid_t pid, steady_clock::time_point until) {
   constexpr useconds_t kPause = 1000;
-  for (int look = 0; look < kLooks; ++look) {
+  for (bool first = true; first || steady_clock::now() < until; first = false) {
     const auto child = read_child(pid);
     if (!child || child->exit_signal != 0 || child->name != kChildName) return false;
     if (child->dead) return true;
@@ -83,7 +86,8 @@ std::vector<pid_t> children_of(pid_t target) {
   return children;
 }
 
-constexpr std::chrono::milliseconds kStopWait{1000};
+constexpr milliseconds kDyingWait{500};  // for all of them
+constexpr milliseconds kStopWait{1000};  // for one attempt
 
 }  // namespace
 
@@ -101,8 +105,9 @@ pid_t innermost_pid(pid_t pid) {
 
 std::vector<LeftChild> left_children(pid_t target) {
   std::vector<LeftChild> found;
+  const auto until = steady_clock::now() + kDyingWait;
   for (const pid_t child : children_of(target)) {
-    if (is_left_by_us(child)) found.push_back({child, innermost_pid(child)});
+    if (is_left_by_us(child, until)) found.push_back({child, innermost_pid(child)});
   }
   return found;
 }
@@ -114,19 +119,21 @@ bool reap(RemoteCall& thread, const LeftChild& child) {
   return got == child.target_pid || got == -ECHILD;
 }
 
-bool reap(const ProcessId& target, const LeftChild& child) {
-  constexpr std::chrono::seconds kLongest{3};
+bool reap(const ProcessId& target, const LeftChild& child, milliseconds longest) {
   constexpr int kOneThreadAttempts = 5;
   constexpr int kQuickAttempts = 50;
   constexpr useconds_t kPause = 1000, kSlowPause = 20000;
-  const auto until = std::chrono::steady_clock::now() + kLongest;
-  for (int attempt = 0; attempt < kQuickAttempts || std::chrono::steady_clock::now() < until; ++attempt) {
+  const auto until = steady_clock::now() + longest;
+  for (int attempt = 0;; ++attempt) {
     if (!target.alive() || !is_reapable(child.pid)) return true;
+    const auto left = std::chrono::duration_cast<milliseconds>(until - steady_clock::now());
+    if (attempt != 0 && left <= milliseconds(0)) return false;
     try {
       const MemoryMap map = MemoryMap::of(target.pid());
       const auto gadgets = find_gadgets(map, LiveMemory(target.pid()));  // anew: it may have replaced its program
       if (gadgets) {                                                     // else it is just replacing it
-        const StoppedProcess stopped(target, {.wait = kStopWait, .one_thread = attempt < kOneThreadAttempts});
+        const StoppedProcess stopped(
+            target, {.wait = std::clamp(left, milliseconds(1), kStopWait), .one_thread = attempt < kOneThreadAttempts});
         std::string why;
         const auto thread = borrow_thread(target.pid(), stopped.stopped(), map, *gadgets, &why);
         if (thread && reap(*thread, child) && thread->restore()) return true;
@@ -135,7 +142,6 @@ bool reap(const ProcessId& target, const LeftChild& child) {
     }
     ::usleep(attempt < kQuickAttempts ? kPause : kSlowPause);
   }
-  return !target.alive();
 }
 
 }  // namespace memsnap

@@ -110,7 +110,9 @@ class Unloader {
       bool fallback = false;
       std::unique_ptr<FrozenProcess> frozen;
       try {
-        frozen = freeze_by_fork(agent_.target, {.wait = limits_.wait, .max_pause = limits_.max_pause}, log_, &fallback);
+        // As if asked for: it lives shorter than for a walk, and without it the agent would stay.
+        const FreezeOptions options{.method = Method::kFreeze, .wait = limits_.wait, .max_pause = limits_.max_pause};
+        frozen = freeze_by_fork(agent_.target, options, log_, &fallback);
       } catch (const Error& error) {
         if (error.code() == ExitCode::kNoSuchProcess) throw;
         found.reasons = {fmt::format("whether something refers to it could not be found out: {}", error.what())};

@@ -82,7 +82,7 @@ void add_freeze_options(po::options_description& options) {
   auto add = options.add_options();
   add("method", one_of("method", {"auto", "freeze", "stop", "read"}),
       "freeze: a copy-on-write child; stop: stay stopped while copying; read: no stop, not consistent; "
-      "auto (default): freeze, else stop");
+      "auto (default): freeze, else stop (near a memory limit too)");
   add("wait", po::value<Duration>()->value_name("DUR"), "how long to wait until it can be stopped; default 5s");
   add("max-pause", po::value<Duration>()->value_name("DUR"), "longest time it may be stopped; default 250ms");
 }

@@ -24,6 +24,7 @@
 #include "attach/base/file_descriptor.h"
 #include "attach/cached_memory.h"
 #include "attach/elf_image.h"
+#include "attach/memory_guard.h"
 #include "attach/memory_map.h"
 #include "attach/preflight.h"
 #include "report/cli/process_facts.h"
@@ -193,21 +194,19 @@ void check_state(Checklist& list, const ProcessFacts& facts) {
 }
 
 void check_memory_limit(Checklist& list, pid_t pid) {
-  const std::string line = first_line(fmt::format("/proc/{}/cgroup", pid));
-  if (!line.starts_with("0::")) return;
-  const std::string folder = "/sys/fs/cgroup" + line.substr(3);
-  const std::string limit = first_line(folder + "/memory.max");
-  const std::string current = first_line(folder + "/memory.current");
-  if (limit.empty() || limit == "max" || current.empty()) return;
-  const std::uint64_t most = std::strtoull(limit.c_str(), nullptr, 10);
-  const std::uint64_t now = std::strtoull(current.c_str(), nullptr, 10);
-  const std::string text =
-      fmt::format("its cgroup holds {} of {}", bytes_text(now, Units::kIec), bytes_text(most, Units::kIec));
-  constexpr std::uint64_t kTenth = 10;
-  if (now > most - most / kTenth) {
-    list.warn("memory_limit", text, "a freeze needs some room: too near, and it is refused before anything is touched");
-  } else {
+  const auto limits = memory_limits(pid);
+  const auto room = memory_headroom(limits);
+  if (!room) return;
+  const FreezeCost cost = read_freeze_cost(pid);
+  const std::uint64_t need = predicted_child_memory(cost, true) + last_headroom(limits);
+  const std::string text = fmt::format("{} are left below its memory limit, a frozen copy may need {}",
+                                       bytes_text(*room, Units::kIec), bytes_text(need, Units::kIec));
+  if (*room >= need) {
     list.ok("memory_limit", text);
+  } else {
+    list.warn("memory_limit", text,
+              fmt::format("a snapshot stops it instead, for about {} ms; a copy is made with --method freeze only",
+                          predicted_copy_pause(cost).count()));
   }
 }
 

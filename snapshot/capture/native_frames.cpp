@@ -132,6 +132,10 @@ struct NativeFrames::State {
 NativeFrames::NativeFrames(pid_t pid) : state_(new State{.pid = pid}) {}
 NativeFrames::~NativeFrames() = default;
 
+std::optional<std::string> NativeFrames::left_out() const {
+  return state_->symbols ? state_->symbols->left_out() : std::nullopt;
+}
+
 NativeNames NativeFrames::names() {
   return [this](std::uint64_t return_address) { return state_->find(return_address); };
 }

@@ -3,6 +3,8 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "snapshot/capture/call_trie.h"
@@ -23,6 +25,8 @@ class NativeFrames {
 
   // Valid as long as this is.
   NativeNames names();
+  // As NativeSymbols says it.
+  std::optional<std::string> left_out() const;
 
  private:
   struct State;

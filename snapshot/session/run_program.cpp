@@ -375,6 +375,7 @@ class Run {
     if (!tables_) open_tables();
     recorder_->add(tables_->read(), now_ns(), 0);
     result_.profile = recorder_->finish();
+    if (const auto left = native_frames_ ? native_frames_->left_out() : std::nullopt) warn("no_names", *left);
     result_.left_behind = tracking_->stop().left_behind;
     tracking_.reset();
   }

@@ -83,7 +83,8 @@ void add_doubts(SnapshotHeader& header, const CoreFile& core, const CoreProcess&
 
 // What the threads did at the end. Names of the kernel's are not in a core: those Python gave are.
 ThreadStacks stacks_of(const CoreFile& core, const CoreProcess& process, const PythonProcess& python,
-                       const std::vector<std::unique_ptr<ElfImage>>& images, const SnapshotRequest& request) {
+                       const std::vector<std::unique_ptr<ElfImage>>& images, const SnapshotRequest& request,
+                       SnapshotHeader& header) {
   std::vector<Task> tasks;
   std::vector<HeldThread> held;
   for (const CoreThread& thread : core.process().threads) {
@@ -97,6 +98,7 @@ ThreadStacks stacks_of(const CoreFile& core, const CoreProcess& process, const P
   if (request.native) reader.unwind(process.memory(), process.map());
   NativeSymbols symbols(images);
   reader.name_native(symbols);
+  if (auto left = symbols.left_out()) header.warnings.push_back(*std::move(left));
   return reader.finish();
 }
 
@@ -143,7 +145,7 @@ Snapshot take_core_snapshot(const CoreFile& core, const CoreSearch& search, cons
       hash_key =
           process.memory().try_read<std::array<std::uint64_t, 2>>(core.process().random_bytes).value_or(hash_key);
     }
-    snapshot.threads = stacks_of(core, process, python, images, request);
+    snapshot.threads = stacks_of(core, process, python, images, request, snapshot.header);
     late_roots = walk_into(snapshot, process, python, request, hash_key, log);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kUnsupported && error.code() != ExitCode::kInternal) throw;

@@ -186,6 +186,7 @@ class Session {
   void name_threads(ThreadReader& threads) {
     NativeSymbols symbols(images_);
     threads.name_native(symbols);
+    if (auto left = symbols.left_out()) header().warnings.push_back(*std::move(left));
     result_.snapshot.threads = threads.finish();
   }
 

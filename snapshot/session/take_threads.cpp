@@ -100,6 +100,7 @@ class ThreadSession {
     if (request_.native) reader.unwind(memory, map_);
     NativeSymbols symbols(images_);
     reader.name_native(symbols);
+    if (auto left = symbols.left_out()) header().warnings.push_back(*std::move(left));
     header().method = "stop";
     header().partial = facts.partial;
     header().pause_ms = std::chrono::duration<double, std::milli>(facts.pause).count();

@@ -74,6 +74,7 @@ class Recording {
     end();
     recorder.add(tables.read(), now_ns(), resident());
     result_.profile = recorder.finish();
+    if (const auto left = native_frames.left_out()) warn("no_names", *left);
     return std::move(result_);
   }
 

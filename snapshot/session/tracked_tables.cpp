@@ -116,7 +116,9 @@ SnapshotResult take_any_snapshot(const SnapshotRequest& request, Log& log) {
   }
   NativeFrames native_frames(request.pid);
   SliceRecorder recorder(tracked->tables, native_frames.names());
-  return take_tracked_snapshot(request, tracked->tables, recorder, log);
+  SnapshotResult result = take_tracked_snapshot(request, tracked->tables, recorder, log);
+  if (auto left = native_frames.left_out()) result.snapshot.header.warnings.push_back(*std::move(left));
+  return result;
 }
 
 }  // namespace memsnap

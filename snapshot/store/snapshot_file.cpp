@@ -78,16 +78,20 @@ void read_graph(ContainerReader& in, Parts wanted, HeapGraph& graph) {
     Parts part;
     std::uint32_t id;  // when the file does not have it the step is left out
     void (*read)(ContainerReader&, HeapGraph&);
+    bool of_all_nodes = false;  // it is there wherever nodes are
   };
   const bool all_strings = (wanted & kPartStrings) != 0;
   if (all_strings) read_strings(in, graph);
   if ((wanted & kPartTypes) != 0) read_types(in, graph, all_strings);
   for (const Step& step :
        {Step{kPartNodes, kPartIdType, read_nodes}, Step{kPartRoots, kPartIdRoots, read_roots},
-        Step{kPartAddresses, kPartIdAddress, read_addresses}, Step{kPartEdges, kPartIdDegree, read_edges},
+        Step{kPartAddresses, kPartIdAddress, read_addresses, true}, Step{kPartEdges, kPartIdDegree, read_edges, true},
         Step{kPartDominators, kPartIdDominator, read_dominators}, Step{kPartTexts, kPartIdText, read_texts},
         Step{kPartSites, kPartIdSite, read_sites}}) {
-    if ((wanted & step.part) != 0 && in.find(step.id) != nullptr) step.read(in, graph);
+    if ((wanted & step.part) == 0) continue;
+    const bool there = in.find(step.id) != nullptr;
+    if (there) step.read(in, graph);
+    if (!there && step.of_all_nodes && graph.node_count() != 0) in.throw_damaged(step.id);
   }
 }
 

@@ -17,6 +17,7 @@ print("ready", flush=True)
 os.read(0, 1)
 """
 NO_MEMORY, CANNOT_WRITE, NOT_LOADED = 7, 9, 127
+ARENA = 64 << 20
 
 
 def limit(which, value):
@@ -64,6 +65,27 @@ class Faults(harness.LiveTest):
             refused += result.status == NO_MEMORY
             self.assertEqual([], harness.differences(before, harness.fingerprint(self.pid)), str(result))
         self.assertGreater(refused, 0)
+
+    def test_below_a_limit_threads_use_what_others_gave_back(self):
+        """One that is refused an arena of its own (64 MiB, aligned) by glibc gets nothing at all when memory has run out."""
+        command = [MEMSNAP, "attach", str(self.pid), "--no-save"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=limit(resource.RLIMIT_AS, 1 << 30)) as attached:
+            self.assertIn(b"tracking", attached.stderr.readline())
+            with open("/proc/%d/maps" % attached.pid) as maps:
+                lines = [line.replace("-", " ", 1).split()[:3] for line in maps]
+            attached.send_signal(signal.SIGINT)
+            attached.communicate()
+        arenas = [used for used, rest in zip(lines, lines[1:])
+                  if rest[2] == "---p" and rest[0] == used[1] and int(used[0], 16) % ARENA == 0 and int(rest[1], 16) - int(used[0], 16) == ARENA]
+        self.assertEqual([], arenas)
+
+    def test_no_memory_at_all_is_said(self):
+        """Just more than the loader needs."""
+        ends = set()
+        for size in range(10, 40):
+            ends.add(memsnap("threads", self.pid, preexec_fn=limit(resource.RLIMIT_AS, size << 19)).status)
+        self.assertLessEqual(ends, {0, NO_MEMORY, NOT_LOADED})
+        self.assertIn(NO_MEMORY, ends)
 
 
 if __name__ == "__main__":

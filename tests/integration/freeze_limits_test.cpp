@@ -81,6 +81,40 @@ TEST(FreezeUnderLimit, TooNearIsRefusedBeforeAnythingIsTouched) {
   ForkedTarget::wait_until([&] { return state_of(target.pid()) == 'S'; });
 }
 
+TEST(FreezeUnderLimit, UnaskedOnlyWhereAllOfItFits) {
+  const MemoryGroup group(256 * kMiB);
+  if (!group.works()) GTEST_SKIP() << "no memory cgroup can be made here";
+  ForkedTarget target([&](TargetNotes& notes) { grow(group, notes, 60 * kMiB, 90 * kMiB); });
+  target.wait_ready();
+  EXPECT_EQ(freeze_now(target.pid(), Method::kAuto)->facts().method, Method::kFreeze);
+
+  target.notes().stop = 1;
+  target.wait_ready(2);
+  const auto stopped = freeze_now(target.pid(), Method::kAuto);
+  EXPECT_EQ(stopped->facts().method, Method::kStop);
+  EXPECT_NE(stopped->facts().fallback_reason.find("memory limit"), std::string::npos)
+      << stopped->facts().fallback_reason;
+  EXPECT_EQ(freeze_now(target.pid(), Method::kFreeze)->facts().method, Method::kFreeze);
+}
+
+TEST(FreezeUnderLimit, NeitherCopyNorStopSaysHow) {
+  const MemoryGroup group(256 * kMiB);
+  if (!group.works()) GTEST_SKIP() << "no memory cgroup can be made here";
+  ForkedTarget target([&](TargetNotes& notes) { grow(group, notes, 150 * kMiB, 0); });
+  target.wait_ready();
+  NullLog log;
+  const ProcessId id = ProcessId::open(target.pid());
+  try {
+    freeze(id, {.max_pause = milliseconds(20)}, log);
+    ADD_FAILURE() << "it was not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kGaveUp);
+    EXPECT_NE(std::string(error.what()).find("memory limit"), std::string::npos) << error.what();
+    EXPECT_NE(error.hint().find("--method freeze"), std::string::npos) << error.hint();
+    EXPECT_NE(error.hint().find("--method stop --max-pause"), std::string::npos) << error.hint();
+  }
+}
+
 TEST(FreezeUnderLimit, ChildDiesBeforeTheTargetNeedsTheMemory) {
   const MemoryGroup group(192 * kMiB);
   if (!group.works()) GTEST_SKIP() << "no memory cgroup can be made here";

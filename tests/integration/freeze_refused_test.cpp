@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "attach/base/error.h"
+#include "attach/reaper.h"
 #include "tests/integration/forked_target.h"
 
 namespace memsnap {
@@ -157,6 +158,43 @@ TEST(FreezeRefused, ToAStranger) {
   });
   EXPECT_EQ(refused.code, static_cast<int>(ExitCode::kNoPermission)) << refused.text;
   expect_goes_on(target);
+}
+
+// None of its threads can be stopped: it waits in vfork(2) for a child that waits for the test.
+TEST(FreezeRefused, ATargetThatCannotTakeItsChildBackIsGivenUp) {
+  int gate[2] = {};
+  ASSERT_EQ(::pipe(gate), 0);
+  ForkedTarget target([&](TargetNotes& notes) {
+    const long copy = ::syscall(SYS_clone, 0, 0, 0, 0, 0);  // as the frozen copy: without a signal at its end
+    if (copy == 0) ::_exit(0);
+    notes.words[0] = static_cast<std::uint64_t>(copy);
+    notes.ready = 1;
+    if (::vfork() == 0) {
+      char byte = 0;
+      ::close(gate[1]);
+      [[maybe_unused]] const auto got = ::read(gate[0], &byte, 1);
+      ::_exit(0);
+    }
+    notes.ready = 2;
+    for (;;) ::pause();
+  });
+  target.wait_ready();
+  ForkedTarget::wait_until([&] { return state_of(target.pid()) == 'D'; });
+  const auto child = static_cast<pid_t>(target.word(0));
+  ForkedTarget::wait_until([&] { return state_of(child) == 'Z'; });
+  const ProcessId id = ProcessId::open(target.pid());
+
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_FALSE(reap(id, {child, child}, milliseconds(200)));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, kReapLimit);
+  EXPECT_EQ(state_of(child), 'Z');
+
+  EXPECT_EQ(::write(gate[1], "x", 1), 1);
+  target.wait_ready(2);
+  EXPECT_TRUE(reap(id, {child, child}));
+  EXPECT_EQ(state_of(child), 'X');
+  ::close(gate[0]);
+  ::close(gate[1]);
 }
 
 TEST(FreezeRefused, WhenThePauseWouldBeTooLong) {

@@ -95,6 +95,26 @@ TEST(Freeze, ReadingTheChildCopiesNoPages) {
   EXPECT_LT(private_kilobytes(frozen->child()->pid()), 4096u);
 }
 
+// What it shares with the process that it was forked from, as the workers of a server do.
+TEST(Freeze, ReadingARunningOrStoppedTargetCopiesNoPages) {
+  constexpr std::size_t kSize = 64u << 20;
+  void* const block = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ::madvise(block, kSize, MADV_NOHUGEPAGE);
+  std::memset(block, 'x', kSize);
+  {
+    ForkedTarget target(sleep_for_ever);
+    target.wait_ready();
+    for (const Method method : {Method::kStop, Method::kRead}) {
+      const auto frozen = freeze_now(target.pid(), method);
+      std::vector<std::byte> bytes(kSize);
+      ASSERT_TRUE(frozen->memory().copy(reinterpret_cast<std::uint64_t>(block), bytes));
+      EXPECT_EQ(bytes.back(), std::byte{'x'});
+      EXPECT_LT(private_kilobytes(target.pid()), 16384u);
+    }
+  }
+  ::munmap(block, kSize);
+}
+
 TEST(Freeze, QuietTargetIsTheSameAfterwards) {
   ForkedTarget target(sleep_for_ever);
   target.wait_ready();

@@ -100,6 +100,6 @@ and passes when each is found.
 
 What the faults are: memsnap is killed by SIGKILL at a random moment, all its processes or only one; the target is killed, runs another
 program, forks, or exits meanwhile; the output goes to a full file system or beyond a limit of file sizes; memsnap or the target has but
-little memory (RLIMIT_AS; a memsnap without memory may end as if it were killed, and detach is then asked to clean up); the target ends and another Python process has its pid. In "track" the session is in the background and is
+little memory (RLIMIT_AS); the target ends and another Python process has its pid. In "track" the session is in the background and is
 ended by detach, in "detach" the fault comes while a session is ended.
 """

@@ -15,6 +15,16 @@ TEST(MemoryGuard, WhereTheWholeGroupWouldDieEveryPageMayBeCopied) {
   EXPECT_GE(predicted_child_memory(cost, true), 1600 * kMiB);
 }
 
+TEST(MemoryGuard, WhatIsMadeUnaskedReckonsWithEveryPage) {
+  MemoryLimit plain;
+  MemoryLimit group;
+  group.kills_group = true;
+
+  EXPECT_TRUE(all_may_be_written(Method::kAuto, {plain}));
+  EXPECT_FALSE(all_may_be_written(Method::kFreeze, {plain}));
+  EXPECT_TRUE(all_may_be_written(Method::kFreeze, {plain, group}));
+}
+
 TEST(MemoryGuard, OneLimitThatKillsTheGroupIsEnough) {
   MemoryLimit plain;
   MemoryLimit group;
