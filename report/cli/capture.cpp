@@ -143,6 +143,7 @@ SnapshotRequest Capturer::request_for(pid_t pid, std::uint64_t start_time) const
   request.start_time = start_time;
   request.kind = kind_;
   request.freeze = freeze_options(options);
+  request.freeze.method = method_.value_or(request.freeze.method);
   const Strings strings = strings_of(option_value<std::string>(options, "strings").value_or("names"));
   request.native_memory = !option_flag(options, "no-native-memory");
   request.strings = strings.policy;

@@ -34,6 +34,8 @@ class Capturer {
   // Reads and checks the options: throws Error kUsage before any process is looked at.
   Capturer(const Invocation& invocation, bool save);
 
+  // From now on, whatever --method says.
+  void use_method(Method method) { method_ = method; }
   // Checks the place for the file, takes the snapshot, saves it. Throws Error.
   Capture take(const Candidate& target) const;
   // For a session of several snapshots: where it would be saved (empty: nowhere), checked; a look that is not saved
@@ -60,6 +62,7 @@ class Capturer {
   bool dry_run_;
   bool force_;
   SnapshotKind kind_ = SnapshotKind::kHeap;
+  std::optional<Method> method_;
 };
 
 // Messages for stderr: what was left behind; then the exit code that follows from it.

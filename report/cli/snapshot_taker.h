@@ -23,6 +23,7 @@ class SnapshotTaker {
 
   // Called with what was taken, before it is told of.
   using Taken = std::function<void(const Capture&)>;
+  void use_method(Method method) { capturer_.use_method(method); }
   // With --dry-run the plan alone; without a reason to take one, only that is said.
   ExitCode take(const Candidate& target, const Taken& taken = {});
   std::string plan_path(const Candidate& target) const { return capturer_.plan_path(target); }

@@ -146,7 +146,7 @@ class Watch {
   bool take() {
     std::string file;
     try {
-      const ExitCode code = taker_.take(target_, [&](const Capture& capture) {
+      const ExitCode code = take_near_limit([&](const Capture& capture) {
         if (capture.file) file = capture.file->path;
       });
       if (code != ExitCode::kDone) worst_ = code;
@@ -159,6 +159,19 @@ class Watch {
     ++taken_;
     if (exec_ && !file.empty()) run_command(*exec_, file, invocation_.log);
     return true;
+  }
+
+  // Near its limit a copy is not made unasked. Who watches for the limit has asked: else the process ends unseen.
+  ExitCode take_near_limit(const SnapshotTaker::Taken& taken) {
+    try {
+      return taker_.take(target_, taken);
+    } catch (const Error& error) {
+      const po::variables_map& options = invocation_.options;
+      if (error.code() != ExitCode::kGaveUp || options.count("method") != 0 || options.count("cgroup-over") == 0) throw;
+      invocation_.log.notice("copied_near_limit", fmt::format("{}; as by --method freeze", error.what()));
+    }
+    taker_.use_method(Method::kFreeze);
+    return taker_.take(target_, taken);
   }
 
   const Invocation& invocation_;
@@ -205,7 +218,8 @@ Command watch_command() {
   add("rss-over", po::value<ByteCount>()->value_name("SIZE"), "its resident memory is more than this");
   add("grew", po::value<std::string>()->value_name("SIZE|PCT[/DUR]"),
       "it grew by so much since the watch began, or within DUR");
-  add("cgroup-over", po::value<Percent>()->value_name("PCT"), "so much of the nearest memory limit is used");
+  add("cgroup-over", po::value<Percent>()->value_name("PCT"),
+      "so much of the nearest memory limit is used; where a copy is not made unasked, as by --method freeze then");
   add("interval", po::value<Duration>()->value_name("DUR"), "longest time between two looks; default 1s");
   add("cooldown", po::value<Duration>()->value_name("DUR"), "between two snapshots; default 10m");
   add("max", po::value<WholeNumber>()->value_name("N"), "end after N snapshots");

@@ -14,7 +14,7 @@ import unittest
 import harness
 from harness import MEMSNAP, Target, memsnap
 
-USAGE, NO_PROCESS, NO_PERMISSION, BUSY, SOME_FAILED, CANNOT_WRITE, BAD_FILE = 2, 3, 4, 6, 8, 9, 10
+USAGE, NO_PROCESS, NO_PERMISSION, BUSY, GAVE_UP, SOME_FAILED, CANNOT_WRITE, BAD_FILE = 2, 3, 4, 6, 7, 8, 9, 10
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(1000)\n"
 # Grows by a block for each line it is sent, and says when it has.
 GROWER = """
@@ -313,6 +313,20 @@ while True:
             self.assertEqual(1, len(answers), err)
         types = self.types(answers[0]["file"])
         self.assertGreater(types["__main__.Leaked"][0], 50)
+
+    def test_near_its_limit_a_copy_is_made_that_a_snapshot_would_refuse(self):
+        group = memory_group(600 << 20)
+        if not group:
+            self.skipTest("no memory cgroup can be made here")
+        self.addCleanup(group.rmdir)
+        source = "import os\nopen(%r, 'w').write(str(os.getpid()))\nkept = bytearray(b'x') * (430 << 20)\nprint('ready', flush=True)\ninput()\n"
+        with Target(source % str(group / "cgroup.procs")) as target:
+            asked = ["--max-pause", "40ms", "-o", str(self.folder / "asked.msnap")]  # to stop for a copy takes longer
+            self.assertEqual(GAVE_UP, memsnap("snapshot", target.pid, *asked).status)
+            process = self.start(target.pid, "--cgroup-over", "60%", "--interval", "100ms", "--max", 1, "--max-pause", "40ms")
+            answers, err = self.end(process)
+        self.assertIn("as by --method freeze", err)
+        self.assertEqual(1, len(answers), err)
 
     @unittest.skipUnless(os.getuid() == 0, "needs root to be another user")
     def test_what_would_not_be_permitted_is_said_at_once(self):
