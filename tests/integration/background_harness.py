@@ -35,6 +35,13 @@ def traces(pid):
     return [line for line in pathlib.Path("/proc/%d/maps" % pid).read_text().splitlines() if "/memfd:memsnap" in line]
 
 
+def no_trace(pid):
+    """Neither tables nor an image: memory without a file that may be executed is only the agent's here."""
+    maps = pathlib.Path("/proc/%d/maps" % pid).read_text().splitlines()
+    code = [line for line in maps if line.split()[1].startswith("r-xp") and len(line.split()) < 6]
+    return not traces(pid) and not code
+
+
 def alive(pid):
     try:
         return harness.state_of(pid) not in "ZX"

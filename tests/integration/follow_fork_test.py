@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import harness
-from background_harness import BackgroundTest, alive, traces, wait_until
+from background_harness import BackgroundTest, alive, no_trace, traces, wait_until
 from harness import MEMSNAP, Target, memsnap
 
 # A server with preloaded workers: forks when it is told to. Each worker allocates in a function of its own.
@@ -59,13 +59,6 @@ while True:
     else:
         os._exit(7)
 """
-
-
-def no_trace(pid):
-    """Neither tables nor an image: memory without a file that may be executed is only the agent's here."""
-    maps = pathlib.Path("/proc/%d/maps" % pid).read_text().splitlines()
-    code = [line for line in maps if line.split()[1].startswith("r-xp") and len(line.split()) < 6]
-    return not traces(pid) and not code
 
 
 class FollowFork(BackgroundTest):
