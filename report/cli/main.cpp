@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -5,7 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <fstream>
+#include <cstdlib>
 #include <new>
 #include <optional>
 #include <string>
@@ -25,13 +26,17 @@ int no_memory() {
   return static_cast<int>(memsnap::ExitCode::kGaveUp);
 }
 
-// What a limit of the address space (setrlimit(2), RLIMIT_AS) leaves; empty: there is none.
+// What a limit of the address space (setrlimit(2), RLIMIT_AS) leaves; empty: there is none. Asks for no memory either.
 std::optional<std::uint64_t> address_space_left() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
-  std::uint64_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  const std::uint64_t size = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::array<char, 64> text{};  // proc_pid_statm(5): the first number is the size in pages
+  const int file = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  const ssize_t read = file < 0 ? -1 : ::read(file, text.data(), text.size() - 1);
+  ::close(file);
+  if (read <= 0) return 0;
+  const std::uint64_t size =
+      std::strtoull(text.data(), nullptr, 10) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   return limit.rlim_cur - std::min<std::uint64_t>(limit.rlim_cur, size);
 }
 
