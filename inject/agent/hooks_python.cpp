@@ -22,7 +22,7 @@ template <class... Arguments>
   const Passed before = passed();
   void* const block = function_at<void*(Arguments...)>(function)(arguments...);
   if (block == nullptr) return block;
-  if (passed().allocations != before.allocations) {
+  if (passed().from_malloc != before.from_malloc) {
     if (size != 0 && size < from_malloc) from_malloc = size;
   } else if (ThreadCache* const self = enter()) {  // no hook has counted
     allocated(self, block, size, allocator);

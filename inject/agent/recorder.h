@@ -92,15 +92,18 @@ inline void restore(const void* block, std::uint64_t word) {
 // A stretch of address space has nothing of what it held. Returns how many blocks that were.
 [[gnu::noinline]] std::uint64_t unmapped(const void* mapping, std::size_t length);
 
-// What the calling thread has counted so far: tells whether a hook was called in between.
+// What the calling thread has counted so far: tells whether a hook of malloc was called in between. A mapping is no
+// such sign: an allocator of its own (mimalloc) may have made it for many blocks.
 struct Passed {
-  std::uint64_t allocations = 0, frees = 0;
+  std::uint64_t from_malloc = 0, frees = 0;
 };
 inline Passed passed() {
   if (!is_on()) return {};
   const ThreadCache* const self = this_thread();
   if (self == nullptr) return {};
-  return {.allocations = self->record->allocations, .frees = self->record->frees};
+  const auto count = [&](Allocator allocator) { return self->record->by_allocator[static_cast<unsigned>(allocator)]; };
+  return {.from_malloc = count(Allocator::kMalloc) + count(Allocator::kCalloc) + count(Allocator::kRealloc),
+          .frees = self->record->frees};
 }
 
 }  // namespace memsnap::agent

@@ -113,6 +113,23 @@ class Exact(harness.LiveTest):
         self.assertGreater(sum(size for _, size in theirs.values()), 100000)
         self.assertEqual(theirs, mine)
 
+    def test_large_blocks_of_an_allocator_that_never_asks_malloc(self):
+        """It maps memory, a GiB at a time, in the midst of an allocation, which is no sign that malloc gave the block."""
+        if harness.python_facts()[0] < (3, 13):
+            self.skipTest("mimalloc came with 3.13")
+        sizes = [900 << 20] * 3 + [800 << 20, 100 << 20, 100 << 20, *range(600, 100000, 50)]
+        source = (
+            "import ctypes\n"
+            "ask = ctypes.pythonapi.PyObject_Malloc\n"  # nothing of it is touched
+            "ask.argtypes, ask.restype = [ctypes.c_size_t], ctypes.c_void_p\n"
+            "def program():\n    return [ask(size) for size in %s]\n" % sizes
+        )
+        result = agent_harness.run(source, domains=True, warm=False, environment={"PYTHONMALLOC": "mimalloc"})
+
+        count, size = agent_harness.live_by_line(result["dump"], allocators=PYMALLOC)[5]
+        self.assertGreaterEqual(count, len(sizes))
+        self.assertGreaterEqual(size, sum(sizes))
+
     def test_nothing_is_live_when_all_is_freed(self):
         source = OBJECTS.replace("def program", "def make").replace("nested(50)", "nested(1)") + "def program():\n    for _ in range(3):\n        make()\n"
 
