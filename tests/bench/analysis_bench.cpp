@@ -188,7 +188,7 @@ void measure(std::string_view kind, std::size_t nodes) {
   start = cpu_seconds();
   load_snapshot(file, kPartsTree);
   const double tree = cpu_seconds() - start;
-  fmt::print("{:>8} {:>6.1f} M {:>5.2f} {:>12.2f} {:>12.2f} {:>12.2f} {:>14.4f} {:>11.2f}\n", kind, count / 1e6,
+  fmt::print("| {} | {:.1f} | {:.2f} | {:.2f} | {:.2f} | {:.2f} | {:.4f} | {:.2f} |\n", kind, count / 1e6,
              static_cast<double>(snapshot.graph.edge_count()) / count, count / analysis / 1e6,
              static_cast<double>(std::filesystem::file_size(file)) / count, save / count * 1e6, summary, tree);
   if (getenv("ANALYSIS_BENCH_PARTS") != nullptr) {
@@ -207,9 +207,11 @@ int main(int argc, char** argv) {
   std::vector<double> millions;
   for (int i = 1; i < argc; ++i) millions.push_back(std::atof(argv[i]));
   if (millions.empty()) millions = {0.1, 1, 10};
-  fmt::print("    heap  objects  refs  M analysed/s  file B/obj  save us/obj  load summary s  load tree s   (CPU)\n");
+  fmt::print(
+      "| heap | M nodes | references a node | analysed, M nodes/s | file, B/node | save, µs/node | load for `summary`, s | load "
+      "for `tree`, s |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n");
   for (const char* kind : {"records", "aged", "tangle"}) {
     for (const double million : millions) memsnap::measure(kind, static_cast<std::size_t>(million * 1e6));
   }
-  fmt::print("peak memory {:.0f} MiB\n", memsnap::peak_bytes() / 1048576);
+  fmt::print("\nPeak memory, with the generator's own data: {:.0f} MiB.\n", memsnap::peak_bytes() / 1048576);
 }

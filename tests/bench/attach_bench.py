@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""What a whole session leaves behind, and what its tables take: `python3 tests/bench/attach_bench.py [--rounds N] PYTHON [ARGUMENT...]`.
+"""What a whole session costs, takes and leaves behind: `python3 tests/bench/attach_bench.py [--rounds N] [--write] PYTHON [ARGUMENT...]`.
 
 A process that is tracked and one that is not take turns with the same work: before tracking, while it lasts, and after it. Each
 number is the median of the rounds' quotients of processor time, with its quartiles. Then: the memory of the tables for each live
-block, asked of the kernel while 2 million small objects live. Needs the release build.
+block, asked of the kernel while 2 million small objects live; and how long loading the agent into four busy threads takes. Needs the
+release build.
 """
 
 import argparse
 import contextlib
-import json
+import os
 import pathlib
 import re
 import statistics
@@ -18,6 +19,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 import harness  # noqa: E402
+from section import Section  # noqa: E402
 
 WORK = """
 import sys, time
@@ -76,19 +78,19 @@ def quotients(tracked, plain, loops, rounds):
         order = (tracked, plain) if number % 2 == 0 else (plain, tracked)
         times = {process: ask(process, loops) for process in order}
         found.append(times[tracked] / times[plain])
-    low, middle, high = statistics.quantiles(found, n=4)
-    return "%.2f (%.2f-%.2f)" % (middle, low, high)
+    return found
 
 
-def phases(mode, options, rounds, folder):
+def phases(section, mode, options, rounds, folder, version):
     with program(WORK) as tracked, program(WORK) as plain:
         loops = max(1, round(0.1 / ask(plain, 1)))
-        row = [quotients(tracked, plain, loops, rounds)]
+        found = [quotients(tracked, plain, loops, rounds)]
         memsnap("attach", tracked.pid, "--background", *options, "-f", "-o", folder / "capture")
-        row.append(quotients(tracked, plain, loops, rounds))
+        found.append(quotients(tracked, plain, loops, rounds))
         memsnap("detach", tracked.pid)
-        row.append(quotients(tracked, plain, loops, rounds))
-    print("| %s | %s |" % (mode, " | ".join(row)), flush=True)
+        found.append(quotients(tracked, plain, loops, rounds))
+    section.row(mode, *("%.2f (%.2f-%.2f)" % (middle, low, high) for low, middle, high in (statistics.quantiles(phase, n=4) for phase in found)))
+    section.promise("time of work after a session, of that of an untouched process, %s, CPython %s" % (mode, version), found[-1], most=1.05)
 
 
 def bytes_of_tables(pid):
@@ -96,7 +98,7 @@ def bytes_of_tables(pid):
     return sum(int(size) * 1024 for size in re.findall(r"memfd:memsnap[^\n]*\n(?:[A-Z][^\n]*\n)*?Rss: +(\d+) kB", smaps))
 
 
-def tables(folder):
+def tables(section, folder, version):
     blocks = 2_000_000
     with program(LIVE) as process:
         memsnap("attach", process.pid, "--background", *MODES["every object"], "-o", folder / "live")
@@ -105,21 +107,40 @@ def tables(folder):
         ask(process, blocks)
         full = bytes_of_tables(process.pid)
         memsnap("detach", process.pid)
+    each = (full - empty) / (2 * blocks)
+    section.line("\nTables: %.1f MiB empty, %.1f B for each of %d tuples and their numbers." % (empty / 2**20, each, blocks))
+    section.promise("tables of tracking, B a live block, CPython %s" % version, [each], most=45)
 
-    print("tables: %.1f MiB empty, %.1f B for each of %d tuples and their numbers" % (empty / 2**20, (full - empty) / (2 * blocks), blocks))
+
+def loading(section, cycles, version):
+    """By the test that does it again and again, which fails where the process is not as before."""
+    environment = dict(os.environ, MEMSNAP_PYTHON=" ".join(harness.PYTHON), MEMSNAP_CYCLES=str(cycles))
+    tests = harness.ROOT / "build" / "release" / "bin" / "integration_tests"
+    done = subprocess.run([os.environ.get("MEMSNAP_TESTS", tests), "--gtest_filter=InjectPython.BusyThreads"],
+                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = re.search(r"p50 of (\d+): start ([\d.]+) ms, stopped for it ([\d.]+) ms", done.stdout)
+    if done.returncode != 0 or said is None:
+        raise SystemExit(done.stdout)
+    section.line("\nLoading the agent into four busy threads: %s ms, of which the process is stopped for %s ms (medians of %s)." % (said[2], said[3], said[1]))
+    section.promise("loading the agent, ms, CPython %s" % version, [float(said[2])], most=15)
+    section.promise("stopped for loading the agent, ms, CPython %s" % version, [float(said[3])], most=5)
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--cycles", type=int, default=200)
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("python", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     harness.PYTHON[:] = arguments.python
-    with tempfile.TemporaryDirectory(prefix="memsnap-attach-bench-") as folder:
-        print("| %s | before | tracked | afterwards |\n| --- | --- | --- | --- |" % ".".join(map(str, harness.python_facts(arguments.python)[0])))
+    version = "%d.%d" % harness.python_facts(arguments.python)[0][:2]
+    with Section("sessions with " + version, arguments.write) as section, tempfile.TemporaryDirectory(prefix="memsnap-attach-bench-") as folder:
+        section.table("CPython " + version, "before", "tracked", "afterwards")
         for mode, options in MODES.items():
-            phases(mode, options, arguments.rounds, pathlib.Path(folder))
-        tables(pathlib.Path(folder))
+            phases(section, mode, options, arguments.rounds, pathlib.Path(folder), version)
+        tables(section, pathlib.Path(folder), version)
+        loading(section, arguments.cycles, version)
 
 
 if __name__ == "__main__":

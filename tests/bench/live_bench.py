@@ -1,159 +1,119 @@
-"""What a snapshot of a running process costs: `python3 tests/bench/live_bench.py [OBJECTS_IN_MILLIONS...]`, after the release build.
+#!/usr/bin/env python3
+"""What a snapshot of a running process costs, and how that grows: pauses beside those of a bare clone, walks, memory, files, reports.
 
-Ratios are of runs side by side, medians of several; rates are objects for each second of processor time. Prints the rows of
-docs/benchmarks.md. Wants a quiet machine and, for 10 million objects, 4 GiB.
+usage: live_bench.py [--objects MILLIONS,...] [--memory GIB,...] [--turns N] [--write]
+
+Ratios are of runs side by side, medians of several; rates are objects for each second of processor time, that of the copy included. Needs
+the release build, a quiet machine, and 4 GiB for each 10 million objects.
 """
 
-import json
+import argparse
 import os
-import pathlib
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "integration"))
-import harness  # noqa: E402
+from heaps import BUILD, Process, memsnap_with_cost, snapshot_with_cost
+from section import Section, spread
 
-BUILD = pathlib.Path(os.environ.get("MEMSNAP_BUILD", ROOT / "build" / "release"))
 BARE_CLONE = BUILD / "bin" / "bare_clone"
 
-SMALL_OBJECTS = """
-import os, sys
-KEPT = [(number, str(number)) for number in range(int(float(sys.argv[1]) * 1e6) // 3)]
-os.write(1, b"ready\\n")
-while os.read(0, 1):
-    pass
-"""
 
-WEB = """
-import os, sys, collections, datetime
-class Session:
-    def __init__(self, number):
-        self.user, self.basket, self.seen = "user-%d" % number, [number, number + 1], datetime.datetime(2024, 1, 1)
-        self.cache = {"key-%d" % (number % 1000): (number, None, 1.5 * number)}
-KEPT = {"s%d" % number: Session(number) for number in range(int(float(sys.argv[1]) * 1e6) // 12)}
-os.write(1, b"ready\\n")
-while os.read(0, 1):
-    pass
-"""
-
-# A gigabyte in small pieces that the kernel maps in 4 KiB pages, THREADS that wait, and a thread that looks at the clock.
-GIGABYTE = """
-import ctypes, mmap, os, sys, threading, time
-KEPT = mmap.mmap(-1, int(float(sys.argv[1]) * (1 << 30)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-KEPT.madvise(mmap.MADV_NOHUGEPAGE)
-for page in range(0, len(KEPT), 4096):
-    KEPT[page] = 1
-stop = threading.Event()
-for _ in range(int(sys.argv[2]) - 1):
-    threading.Thread(target=stop.wait, daemon=True).start()
-longest = 0.0
-beating = False
-def beat():
-    global longest
-    last = time.perf_counter()
-    while True:
-        now = time.perf_counter()
-        longest = max(longest, now - last) if beating else 0.0
-        last = now
-if "beat" in sys.argv:
-    threading.Thread(target=beat, daemon=True).start()
-os.write(1, b"ready\\n")
-while True:
-    word = os.read(0, 1)
-    if word == b"b":
-        longest = 0.0
-        beating = True
-        os.write(1, b"ok\\n")
-    elif word == b"l":
-        beating = False
-        os.write(1, b"longest %.6f\\n" % longest)
-    elif not word:
-        break
-"""
-
-
-def memsnap_with_cost(*arguments):
-    """(JSON, seconds of processor time, peak bytes) of one run."""
-    process = subprocess.Popen([harness.MEMSNAP, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    out = process.stdout.read()
-    err = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    process.stderr.close()
-    if status:
-        raise RuntimeError("memsnap %s: %s\n%s%s" % (arguments, status, out, err))
-    return json.loads(out), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-
-
-def pauses(gigabytes, threads, turns=7):
-    """Medians: the bare clone, memsnap's own figure; side by side on the same process."""
-    bare, ours = [], []
-    with harness.Target(GIGABYTE, gigabytes, threads, python=["/usr/bin/python3"]) as target, tempfile.TemporaryDirectory() as folder:
-        for turn in range(turns):
-            done = subprocess.run([BARE_CLONE, str(target.pid), "1"], stdout=subprocess.PIPE, text=True, check=True)
+def pauses(section, gigabytes, threads, turns):
+    """The bare clone, memsnap's own figure, and the longest silence of a thread, on one process in turn."""
+    bare, ours, heard, quiet = [], [], [], []
+    with Process("mapped", gigabytes, threads) as process, tempfile.TemporaryDirectory() as folder:
+        for _ in range(turns):
+            done = subprocess.run([BARE_CLONE, str(process.pid), "1"], stdout=subprocess.PIPE, text=True, check=True)
             bare.append(float(done.stdout))
-            answer, _, _ = memsnap_with_cost("snapshot", target.pid, "-o", "%s/%d" % (folder, turn), "--json", "--max-pause", "5s")
+            answer = snapshot_with_cost(process, folder + "/x")[0]
             assert answer["method"] == "freeze", answer
             ours.append(answer["pause_ms"])
-    return statistics.median(bare), statistics.median(ours)
+            silence, took = process.silence_of(lambda: snapshot_with_cost(process, folder + "/x"))
+            heard.append(1000 * silence)
+            quiet.append(1000 * process.silence_of(lambda: subprocess.run(["sleep", str(took)], check=True))[0])
+    ratios = [mine / other for mine, other in zip(ours, bare)]
+    section.row("%g GiB" % gigabytes, threads, spread(bare), spread(ours), spread(ratios), spread(heard), spread(quiet))
+    name = "%g GiB and %d threads" % (gigabytes, threads)
+    if gigabytes >= 1 and threads <= 8:
+        section.promise("pause, times a bare clone's, " + name, ratios, most=1.3)
+    else:
+        section.promise("pause above a bare clone's, ms, " + name, [mine - other for mine, other in zip(ours, bare)], most=2 + 0.05 * threads)
+    if threads == 2:  # with more the scheduler is measured
+        section.promise("silence of a thread above a bare clone's pause, ms, " + name, [mine - other for mine, other in zip(heard, bare)],
+                        most=statistics.median(bare) * 0.3 + 2.05)
 
 
-def heartbeat(gigabytes, turns=5):
-    """Medians of the longest silence of a thread: with a snapshot, and in the same time without."""
-    quiet, held = [], []
-    with harness.Target(GIGABYTE, gigabytes, 2, "beat", python=["/usr/bin/python3"]) as target, tempfile.TemporaryDirectory() as folder:
-        for turn in range(turns):
-            for kept, work in ((quiet, False), (held, True)):
-                target.say(b"b")
-                target.expect(b"ok")
-                started = time.monotonic()
-                if work:
-                    memsnap_with_cost("snapshot", target.pid, "-o", "%s/%d" % (folder, turn), "--json", "--max-pause", "5s")
-                    took = time.monotonic() - started
-                else:
-                    time.sleep(0.5 if not held else took)
-                target.say(b"l")
-                kept.append(float(target.expect(b"longest")) * 1000)
-    return statistics.median(quiet), statistics.median(held)
+def walk(section, kind, size, turns):
+    """A row, and what of it is plotted. The first turn, which pays for memory that the machine itself has to find, is not counted."""
+    pause, walked, rates, children, attached, peaks = [], [], [], [], [], []
+    with Process(kind, size) as process, tempfile.TemporaryDirectory() as folder:
+        file = folder + "/x.msnap"
+        for turn in range(turns + 1):
+            answer, processor, peak = snapshot_with_cost(process, file)
+            if turn == 0:
+                continue
+            child, objects = answer["child_cpu_ms"] / 1000, answer["objects"]
+            pause.append(answer["pause_ms"])
+            walked.append(processor)
+            peaks.append(peak)
+            children.append(objects / child / 1e6)
+            rates.append(objects / (answer["walk_cpu_ms"] / 1000 + child) / 1e6)
+            attached.append(memsnap_with_cost("attach", process.pid, "--no-save", "--no-inject", "--json", "--max-pause", "60s")[1] + child)
+        plain = snapshot_with_cost(process, folder + "/plain.msnap", "--kind", "heap", "--strings", "names", "--no-native-memory")[0]
+        reports = {name: [memsnap_with_cost(name, file, "--json")[1] for _ in range(turns)] for name in ("summary", "tree")}
+        paths = memsnap_with_cost("roots", file, "--largest", "--json")[1]
+        stored = os.path.getsize(file)
+    rss = answer["memory"]["rss"]
+    section.row(kind, "%.2f" % (objects / 1e6), "%.1f" % (rss / 2**30), spread(pause), spread(children), spread(rates), spread(walked), spread(attached),
+                "%.0f" % (statistics.median(peaks) / 2**20), "%.1f" % (stored / 2**20), spread(reports["summary"]), spread(reports["tree"]))
+    name = "%s, %.1f M objects" % (kind, objects / 1e6)
+    if objects >= 3e5 and kind != "payloads":
+        section.promise("closure, M objects/s of the copy's processor time, " + name, children, least=5 if kind == "application" else 10)
+        section.promise("with sizes, references and names, M objects/s, " + name, rates, least=3)
+        section.promise("file, B an object, " + name, [plain["file_bytes"] / objects], most=15)
+    if objects >= 9e6:
+        section.promise("attach to report, s for each 10 M objects, " + name, [seconds / objects * 1e7 for seconds in attached], most=15)
+        section.promise("the same and paths to the largest, µs an object, " + name, [(seconds + paths) / objects * 1e6 for seconds in attached], most=1.5)
+        section.promise("memsnap's memory, B an object, " + name, [peak / objects for peak in peaks], most=150)
+    if objects <= 1.1e6:
+        for report, seconds in reports.items():
+            section.promise("%s, s, %s" % (report, name), seconds, most=1)
+    return {"objects": objects / 1e6, "rss": rss / 2**30, "pause": statistics.median(pause) / 1000, "snapshot": statistics.median(walked),
+            "attach --no-inject": statistics.median(attached), "summary": statistics.median(reports["summary"]), "tree": statistics.median(reports["tree"]),
+            "memory": statistics.median(peaks) / 2**20, "file": stored / 2**20}
 
 
-def walk(name, program, millions, turns=3):
-    """One row: medians of the seconds; the first turn also pays for memory that the machine itself has to find."""
-    children, walks, snapshots, attaches = [], [], [], []
-    with harness.Target(program, millions, python=["/usr/bin/python3"]) as target, tempfile.TemporaryDirectory() as folder:
-        file = "%s/x.msnap" % folder
-        for _ in range(turns):
-            answer, processor, peak = memsnap_with_cost("snapshot", target.pid, "-f", "-o", file, "--json", "--max-pause", "5s")
-            child = answer["child_cpu_ms"] / 1000
-            children.append(child)
-            walks.append(answer["walk_cpu_ms"] / 1000 + child)
-            snapshots.append(processor + child)
-            attaches.append(memsnap_with_cost("attach", target.pid, "--no-save", "--no-inject", "--json", "--max-pause", "5s")[1] + child)
-        objects = answer["objects"]
-        rates = [objects / 1e6 / statistics.median(seconds) for seconds in (children, walks, snapshots)]
-        print("| %s | %.2f | %.2f | %.2f | %.1f | %.1f | %.1f | %.2f | %.0f | %.2f |" % (
-            name, objects / 1e6, answer["edges"] / objects, statistics.median(children), *rates,
-            statistics.median(attaches), peak / objects, os.path.getsize(file) / objects), flush=True)
+def plots(section, rows, x, x_name, title):
+    seconds = ("pause", "snapshot", "attach --no-inject", "summary", "tree")
+    section.plot(title, x_name, "s", {key: [(row[x], row[key]) for row in rows] for key in seconds})
+    section.plot(title + " memory", x_name, "MiB", {key: [(row[x], row[key]) for row in rows] for key in ("memory", "file")})
 
 
 def main():
-    sizes = [float(word) for word in sys.argv[1:]] or [1, 10]
-    print("| memory | threads | bare clone, ms | memsnap's pause, ms | ratio |\n| --- | --- | --- | --- | --- |")
-    for gigabytes, threads in ((0.1, 1), (1, 1), (1, 8), (2, 8), (0.1, 200)):
-        bare, ours = pauses(gigabytes, threads)
-        print("| %s GB | %d | %.1f | %.1f | %.2f |" % (gigabytes, threads, bare, ours, ours / bare), flush=True)
-    quiet, held = heartbeat(1)
-    print("\nlongest silence of a thread, 1 GB: %.1f ms with a snapshot, %.1f ms in the same time without\n" % (held, quiet))
-    print("| heap | M objects | references an object | child, CPU s | M objects/s in the child | M objects/s walked | M objects/s in all | "
-          "attach to report, CPU s | peak memory, B/object | file, B/object |\n| --- " + "| --- " * 9 + "|")
-    for millions in sizes:
-        walk("tuples, ints, strings", SMALL_OBJECTS, millions)
-        walk("sessions", WEB, millions)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", default="0.1,1,10,40")
+    parser.add_argument("--memory", default="1,2,4,8")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    objects, memory = ([float(word) for word in words.split(",")] for words in (options.objects, options.memory))
+    with Section("pauses", options.write) as section:
+        section.table("memory", "threads", "bare clone, ms", "memsnap's pause, ms", "ratio", "longest silence of a thread, ms", "in the same time without, ms")
+        for gigabytes, threads in [(0.1, 2), (0.1, 200), (1, 8), *((size, 2) for size in memory)]:
+            pauses(section, gigabytes, threads, max(options.turns, 5))
+    with Section("scale", options.write) as section:
+        section.table("heap", "M objects", "GiB", "pause, ms", "M objects/s in the copy", "M objects/s walked", "snapshot, CPU s", "attach to report, CPU s",
+                      "memsnap's memory, MiB", "file, MiB", "summary, CPU s", "tree, CPU s")
+        walk(section, "application", 0, options.turns)
+        walk(section, "tuples", max(size for size in objects if size <= 10), options.turns)
+        by_objects = [walk(section, "sessions", size, options.turns) for size in objects]
+        by_memory = [walk(section, "payloads", size, options.turns) for size in memory]
+        section.line()
+        if len(objects) > 1:
+            plots(section, by_objects, "objects", "million objects", "Objects")
+        if len(memory) > 1:
+            plots(section, by_memory, "rss", "GiB", "Resident")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What tracking costs the target: CPU time of workloads with the agent at work, divided by that of the same without it.
 
-usage: tracking_bench.py [--rounds N] [--modes malloc,objects,sampled,native,memray,memray native] [--workloads a,b] [--seconds X] PYTHON [ARGUMENT...]
+usage: tracking_bench.py [--rounds N] [--modes malloc,objects,sampled,native,memray,memray objects,memray native] [--workloads a,b] [--seconds X]
+                         [--write] PYTHON [ARGUMENT...]
 
-A plain process and the tracked ones take turns, a round each; each number is the median of the rounds' quotients, with its quartiles. Needs build/release (MEMSNAP_BUILD: another build).
-memray is run by the interpreter's own memray module, where there is one.
+A plain process and the tracked ones take turns, a round each; each number is the median of the rounds' quotients, with its quartiles. Needs
+build/release (MEMSNAP_BUILD: another build). memray is run by the interpreter's own memray module, where there is one.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 import agent_harness  # noqa: E402
 import harness  # noqa: E402
+from section import Section  # noqa: E402
 
 WORKLOADS = {
     "calls": """
@@ -138,6 +140,13 @@ MODES = {
     "sampled native": {"period": 512 << 10, "domains": False, "native": True},
     "sampled objects": {"period": 512 << 10, "domains": True},
 }
+# At most, geometric mean and worst: of releases before 3.14, and since.
+PROMISED = {
+    "malloc": ((1.3, 2.5), (1.15, 1.5)),
+    "objects": ((1.8, 5), (1.4, 2.0)),
+    "sampled": ((1.05, 1.15), (1.05, 1.15)),
+    "native": ((1.6, 3.5), (1.3, 2.0)),
+}
 
 
 @contextlib.contextmanager
@@ -190,35 +199,49 @@ def compare(name, modes, rounds, seconds):
         return found
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--modes", default="malloc,objects,sampled,native")
-    parser.add_argument("--workloads", default=",".join(WORKLOADS))
-    parser.add_argument("--seconds", type=float, default=0.1, help="CPU time of one plain round")
-    parser.add_argument("python", nargs=argparse.REMAINDER)
-    arguments = parser.parse_args()
-    harness.PYTHON[:] = arguments.python
+def geometric_mean(ratios):
+    return math.exp(statistics.mean(map(math.log, ratios)))
+
+
+def measure(section, arguments, version):
     modes = arguments.modes.split(",")
-    version = ".".join(map(str, harness.python_facts(arguments.python)[0]))
-    print("%-12s %s" % (version, "".join("%18s" % mode for mode in modes)))
+    section.table("CPython %d.%d.%d" % version, *modes)
     ratios = {mode: [] for mode in modes}
     for name in arguments.workloads.split(","):
         found = compare(name, modes, arguments.rounds, arguments.seconds)
         if found is None:
-            print("%-12s not here" % name)
+            section.row(name, *["not here"] * len(modes))
             continue
         row = []
         for mode in modes:
             if found[mode] is None:
-                row.append("%18s" % "-")
+                row.append("not here")
                 continue
             low, middle, high = statistics.quantiles(found[mode], n=4)
             ratios[mode].append(middle)
-            row.append("%18s" % ("%.2f (%.2f-%.2f)" % (middle, low, high)))
-        print("%-12s %s" % (name, "".join(row)), flush=True)
-    for label, pick in (("geomean", lambda r: math.exp(statistics.mean(map(math.log, r)))), ("worst", max)):
-        print("%-12s %s" % (label, "".join("%18.2f" % pick(ratios[mode]) if ratios[mode] else "%18s" % "-" for mode in modes)))
+            row.append("%.2f (%.2f-%.2f)" % (middle, low, high))
+        section.row(name, *row)
+    for number, (label, pick) in enumerate((("geometric mean", geometric_mean), ("worst", max))):
+        section.row(label, *("%.2f" % pick(ratios[mode]) if ratios[mode] else "" for mode in modes))
+        for mode in modes:
+            if mode in PROMISED and ratios[mode] and arguments.workloads == ",".join(WORKLOADS):
+                section.promise("tracking, %s, CPython %d.%d, %s" % (mode, *version[:2], label), [pick(ratios[mode])],
+                                most=PROMISED[mode][version >= (3, 14)][number])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--modes", default="malloc,objects,sampled,native")
+    parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--seconds", type=float, default=0.1, help="CPU time of one plain round")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("python", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    harness.PYTHON[:] = arguments.python
+    version = harness.python_facts(arguments.python)[0]
+    with Section("tracking with %d.%d" % version[:2], arguments.write) as section:
+        measure(section, arguments, version)
 
 
 if __name__ == "__main__":
