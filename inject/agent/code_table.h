@@ -19,8 +19,10 @@ inline std::uint64_t word_at(std::uint64_t address) { return read_at<std::uint64
 inline std::uint64_t text_sample(const HeapLayout& layout, std::uint64_t text) {
   const std::uint64_t length = word_at(text + layout.text.length);
   const auto state = read_at<std::uint8_t>(text + layout.text.state);
-  if ((state >> layout.text.compact_shift & 1) == 0 || length < 8) return length;
-  return mixed(length ^ word_at(text + layout.text.ascii_size + length - 8));
+  if ((state >> layout.text.compact_shift & 1) == 0 || length == 0) return length;
+  const std::uint64_t last =
+      word_at(text + layout.text.ascii_size + length - 8);  // of a short one, behind other fields
+  return mixed(length ^ (length < 8 ? last >> (64 - 8 * length) : last));
 }
 
 // Tells a code object from another that was at the same address before it. From 3.12 on each has a number of its own.

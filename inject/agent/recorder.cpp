@@ -77,6 +77,7 @@ template <class Frames>
   self.frame_count = at;
   self.known[at].key = key;
   self.node[at] = place.node;
+  if (tables.codes_unseen) self.code_mark[at] = place.fingerprint;
   return place.site;
 }
 
@@ -84,6 +85,7 @@ template <class Frames>
 [[gnu::always_inline]] inline std::uint32_t python_site(ThreadCache& self, Allocator allocator) {
   const std::uint64_t top = innermost_frame();
   if (top == 0 || tables.depth == 0) return site_below(self, self.node[0], allocator);
+  if (tables.codes_unseen) forget_other_codes(self, Frames(config.layout), top);
   const std::uint32_t site = known_site<Frames>(self, top, allocator);
   if (kChecksStacks && site != 0 && stack_from_nothing<Frames>(self, top) != tables.nodes[site].parent)
     add_relaxed(&tables.header->lost.mismatches, std::uint64_t{1});
@@ -187,6 +189,7 @@ void record_sample(ThreadCache& self, std::uint64_t block, std::uint64_t size, A
   check_lease();
   const Timed timed(*self.record);
   self.countdown = draw(self.random, tables.period);
+  self.frame_count = 0;  // what was allocated since the last sample was not seen: see forget_other_codes
   const std::uint32_t site = site_of(self, allocator);
   if (site == 0 || !put(block, slot_word(site, size))) return;
   count_in_filter(block, 1);

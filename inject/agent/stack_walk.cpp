@@ -82,6 +82,7 @@ class Walk {
       const std::uint64_t key = frames_.key(here);
       if (self_.known[i].key != key) [[unlikely]] {
         self_.known[i].key = key;
+        mark_code(self_, frames_, i, here);
         changed_ = i - 1;
       }
       next = frames_.previous(here);
@@ -110,6 +111,7 @@ class Walk {
   void put(std::uint32_t i, std::uint64_t frame) {
     self_.known[i] = {.frame = frame, .key = frames_.key(frame)};
     self_.position[position_of(frame)] = static_cast<std::uint16_t>(i);
+    mark_code(self_, frames_, i, frame);
   }
 
   // A stack with more frames than are kept: the outer ones are left away by half of `most_` at a time, so that a

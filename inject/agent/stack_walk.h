@@ -62,6 +62,28 @@ template <class Frames>
   }
 }
 
+// A code object may have made way for another at its address, whose frame is then at the same place and instruction.
+// When one is made that is seen, for it is allocated by a frame further out: what lies further in is forgotten then.
+// Where it is not seen, this looks at the innermost frames, and forgets all when one of them runs another code.
+template <class Frames>
+[[gnu::always_inline]] inline void forget_other_codes(ThreadCache& self, const Frames& frames, std::uint64_t top) {
+  constexpr int kLooked = 4;
+  std::uint64_t frame = top;
+  for (int i = 0; i < kLooked && frame != 0; ++i, frame = frames.previous(frame)) {
+    const std::uint32_t at = self.position[position_of(frame)];
+    if (at > self.frame_count || self.known[at].frame != frame || !frames.is_python(frame)) continue;
+    if (self.code_mark[at] != frames.fingerprint(frame)) [[unlikely]] {
+      self.frame_count = 0;
+      return;
+    }
+  }
+}
+template <class Frames>
+[[gnu::always_inline]] inline void mark_code(ThreadCache& self, const Frames& frames, std::uint32_t at,
+                                             std::uint64_t frame) {
+  if (tables.codes_unseen && frames.is_python(frame)) self.code_mark[at] = frames.fingerprint(frame);
+}
+
 // Any stack: frames may be new, or stand on others than before, or be too many. Returns its node; 0: no room.
 template <class Frames>
 std::uint32_t new_stack(ThreadCache& self, std::uint64_t top);
@@ -80,11 +102,13 @@ Chain new_chain(ThreadCache& self, std::uint64_t top);
 
 template <class Frames>
 [[gnu::always_inline]] inline Chain refresh_chain(ThreadCache& self, const Frames& frames, std::uint64_t top) {
+  if (tables.codes_unseen) forget_other_codes(self, frames, top);
   const std::uint32_t at = known_frame(self, frames, top);
   if (at == 0) return new_chain<Frames>(self, top);
   self.frame_count = at;
   const std::uint64_t key = frames.key(top);
   const bool same = self.known[at].key == key;
+  if (!same) mark_code(self, frames, at, top);
   self.known[at].key = key;
   return {.count = at, .same = same ? at : at - 1};
 }

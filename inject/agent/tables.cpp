@@ -50,6 +50,8 @@ bool open_tables() {
   tables.depth = control().depth < kMostFrames ? control().depth : kMostFrames;
   tables.mem_from_malloc = tables.object_from_malloc = ~std::uint64_t{0};
   tables.exact = config.period <= 1;
+  tables.codes_unseen =
+      tables.exact && (header->allocators & 1u << static_cast<unsigned>(Allocator::kPymallocMalloc)) == 0;
   choose_recorder();
   store_release(&tables.thread_hash, section<std::uint64_t>(at.thread_hash));
   return true;

@@ -45,6 +45,8 @@ struct Tables {
   FrameForm frame_form;
   bool native;  // native frames are recorded
   bool exact;   // every block is recorded
+  // Python may make a code object without a stack being taken then: its memory comes from a domain that is not hooked.
+  bool codes_unseen;
 };
 extern constinit Tables tables;  // NOLINT(bugprone-dynamic-static-initializers)
 

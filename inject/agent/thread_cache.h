@@ -26,6 +26,7 @@ struct ThreadCache {  // NOLINTBEGIN(modernize-avoid-c-arrays): no library here
   struct Known {
     std::uint64_t frame, key;
   } known[kMostFrames + 1];
+  std::uint64_t code_mark[kMostFrames + 1];  // fingerprint of the frame's code, where codes may be made unseen
   std::uint32_t node[kMostFrames + 1];
   std::uint64_t fresh[kMostFrames];         // frames being added, innermost first
   std::uint16_t position[kFramePositions];  // by the frame's address, a guess

@@ -179,7 +179,7 @@ struct AgentHeader {  // NOLINT(clang-analyzer-optin.performance.Padding): count
   alignas(64) AgentLost lost;
   alignas(64) std::uint32_t at_exit;  // AgentExit; kGoOn is memsnap's
 };
-inline constexpr std::uint64_t kAgentScratch = 64u << 10;
+inline constexpr std::uint64_t kAgentScratch = 72u << 10;
 
 // In the target's private memory, MADV_WIPEONFORK: all zero is "off", which is what a forked child sees. Mapped as long
 // as the image is; the tables may go once the mode is off and no thread is inside the image.

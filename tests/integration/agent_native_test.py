@@ -2,6 +2,7 @@
 # memsnap-test: timeout=600
 """Stacks of native and Python frames that the agent records: each is walked again from nothing by the CHECK build."""
 
+import collections
 import sys
 
 import agent_harness
@@ -169,6 +170,28 @@ class NativeStacks(harness.LiveTest):
             self.assertIn("wild", [frame[1] for frame in site["stack"]])
             blocks += site["count"]
         self.assertEqual(2 * 11 * 7, blocks)
+
+    def test_callers_that_differ_by_the_frame_pointer_alone_are_told_apart(self):
+        source = """
+            import ctypes
+            def program():
+                agent.in_process_with_two_callers(ctypes.c_size_t(200000), 20)
+            """
+        dump = agent_harness.run(source, native=True, check=True, warm=False)["dump"]
+        sites = [site for site in dump["sites"] if site["allocator"] == 0 and site["bytes"] / site["count"] == 200000]
+
+        self.assertEqual(0, dump["lost"]["mismatches"])
+        self.assertEqual([10, 10], [site["count"] for site in sites])
+        self.assertTrue(all("program" in [frame[1] for frame in site["stack"]] for site in sites))
+        self.assertFalse(any(frame[0] == "cut" for site in sites for frame in site["stack"]))
+
+    def test_codes_that_share_an_address_keep_their_names(self):
+        for options in ({}, {"domains": True}, {"period": 16}):
+            dump = agent_harness.run(agent_stacks_test.TWINS, native=True, warm=False, **options)["dump"]
+            stacks = [python_part(site["stack"]) for site in dump["sites"] for _ in range(site["live_blocks"])
+                      if site["allocator"] == 0 and 777 <= site["live_bytes"] / site["live_blocks"] <= 820]
+
+            self.assertEqual({"made-%d" % i: 1 for i in range(200)}, dict(collections.Counter(stack[0][0] for stack in stacks if stack)))
 
     def test_a_stack_deeper_than_is_kept_is_cut_at_its_outer_end(self):
         dump = agent_harness.run(agent_stacks_test.RECURSION, depth=100, native=True, check=True)["dump"]

@@ -127,6 +127,23 @@ def program():
     return keep
 '''
 
+# The same function, but for its file's name: called from one place, at one address, one after the other, and after another function.
+TWINS = '''
+import types
+template = compile("def f():\\n    return bytearray(777)", "template", "exec").co_consts[0]
+def other():
+    return bytearray(50)
+def program():
+    keep = []
+    for i in range(200):
+        twin = types.FunctionType(template.replace(co_filename="made-%d" % i), {"bytearray": bytearray})
+        for call in (other, twin):
+            got = call()
+        keep.append(got)
+        del twin, call
+    return keep
+'''
+
 CALLBACKS = '''
 import functools, re
 class Eq:
@@ -193,8 +210,10 @@ class Stacks(harness.LiveTest):
         self.assertEqual(sorted(result["traced"]), sorted(recorded))
 
     def test_codes_that_share_an_address_keep_their_names(self):
-        for domains in (False, True):
-            dump = agent_harness.run(CODES, domains=domains, warm=False)["dump"]
+        often = {"period": 16}  # that every large block is sampled
+        for program, options in ((CODES, {}), (CODES, {"domains": True}), (TWINS, {}), (TWINS, {"domains": True}), (TWINS, often),
+                                 (TWINS, often | {"domains": True})):
+            dump = agent_harness.run(program, warm=False, **options)["dump"]
             files = collections.Counter(site["stack"][0][0] for site in dump["sites"] for _ in range(site["live_blocks"])
                                         if site["allocator"] == 0 and site["stack"] and 777 <= site["live_bytes"] / site["live_blocks"] <= 820)
 

@@ -26,8 +26,39 @@
 
 extern "C" [[gnu::visibility("hidden")]] void wild_base(std::size_t size, std::uint64_t base, void* (*hook)(std::size_t));
 extern "C" [[gnu::visibility("hidden")]] void wild_indirect(std::size_t size, std::uint64_t base, void* (*hook)(std::size_t));
+extern "C" [[gnu::visibility("hidden")]] const char caller_one[], caller_two[];
+extern "C" [[gnu::visibility("hidden")]] void* saves_base(std::size_t size);
+extern "C" [[gnu::visibility("hidden")]] void* (*hook_below)(std::size_t);
+void* (*hook_below)(std::size_t) = nullptr;
 asm(R"(
   .text
+caller_of_nothing:
+  .cfi_startproc
+  .cfi_def_cfa 6, 16
+  .cfi_offset 6, -16
+  nop
+caller_one:
+  nop
+  .cfi_endproc
+caller_of_nothing_else:
+  .cfi_startproc
+  .cfi_def_cfa 6, 16
+  .cfi_offset 6, -16
+  nop
+caller_two:
+  nop
+  .cfi_endproc
+saves_base:
+  .cfi_startproc
+  pushq %rbp
+  .cfi_def_cfa_offset 16
+  .cfi_offset 6, -16
+  xorl %ebp, %ebp
+  call *hook_below(%rip)
+  popq %rbp
+  .cfi_def_cfa_offset 8
+  ret
+  .cfi_endproc
 wild_base:
   .cfi_startproc
   pushq %rbp
@@ -57,6 +88,7 @@ wild_indirect:
 namespace {
 
 using memsnap::AgentCode;
+using memsnap::Allocator;
 using memsnap::AgentConfig;
 using memsnap::AgentControl;
 using memsnap::AgentCounts;
@@ -443,6 +475,7 @@ std::uint64_t in_process_start(const char* image_path, std::uint32_t hex, std::u
   if (settings.python_domains) {
     hook_domain(image, 1, "mem_", config.domain_mem);
     hook_domain(image, 2, "object_", config.domain_obj);
+    header->allocators |= 1u << static_cast<unsigned>(Allocator::kPymallocMalloc);
   }
   return patcher.patched;
 }
@@ -507,6 +540,15 @@ void in_process_with_wild_base(std::size_t size, int which) {
                                  high - 8, high - 16, high + 8, ~15ull};
   wild_base(size, bases[which], hook);
   wild_indirect(size, bases[which], hook);
+}
+
+// The same by a function that was called, says its frame pointer, by one of two others. Nothing else on the stack differs.
+void in_process_with_two_callers(std::size_t size, int times) {
+  const auto here = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0));
+  const std::uint64_t frames[2][2] = {{here, reinterpret_cast<std::uint64_t>(caller_one)},
+                                      {here, reinterpret_cast<std::uint64_t>(caller_two)}};
+  hook_below = hook;
+  for (int i = 0; i < times; ++i) wild_base(size, reinterpret_cast<std::uint64_t>(frames[i % 2]), saves_base);
 }
 
 // As if memsnap did not know yet where stacks are, or came to know it.
