@@ -18,8 +18,14 @@ sys.path.insert(0, str(HERE.parent / "integration"))
 import harness  # noqa: E402
 
 PATIENCE = 150  # for a hang, not for slowness
-BOOT = "import os; exec(compile(os.environ['TORTURE_PROGRAM'], 'target.py', 'exec'))"
-PROGRAM = (HERE / "target.py").read_text()
+# The files of target/, each a module that may import those before it; the last one runs.
+PROGRAM = json.dumps({name: (HERE / "target" / (name + ".py")).read_text()
+                      for name in ("kind", "computing", "processes", "signalled", "lines", "server", "program")})
+BOOT = """import json, os, sys, types
+for name, text in json.loads(os.environ["TORTURE_PROGRAM"]).items():
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name + ".py", "exec"), module.__dict__)
+"""
 APPS = harness.TARGETS / "apps"
 SYSTEM_PYTHON = "/usr/bin/python3"
 FROZEN = "memsnap-frozen"  # the name of a frozen copy
@@ -117,13 +123,13 @@ def what_stays(look):
 
 
 class Target:
-    """One of the programs of target.py."""
+    """One of the kinds of target/."""
 
     def __init__(self, kind, interpreter, one_heap):
         self.kind, self.interpreter = kind, interpreter
         self.one_heap = one_heap
         self.load = None
-        environment = dict(os.environ, TORTURE_PROGRAM=PROGRAM, PYTHONDONTWRITEBYTECODE="1", PYTHONWARNINGS="ignore",
+        environment = dict(os.environ, TORTURE_BOOT=BOOT, TORTURE_PROGRAM=PROGRAM, PYTHONDONTWRITEBYTECODE="1", PYTHONWARNINGS="ignore",
                            OPENBLAS_NUM_THREADS="2")
         for name in ("PYTHONPATH", "PYTHONHOME"):
             environment.pop(name, None)
