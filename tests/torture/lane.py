@@ -33,6 +33,17 @@ def small_disk(folder):
     return place
 
 
+def undisturbed():
+    """The end is come: what else asks for it is not to cut it short. Ctrl-C goes to all, and the program asks too."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def begin_end(*_):
+    undisturbed()
+    sys.exit(1)
+
+
 class Lane:
     def __init__(self, plan, program, only=None):
         self.plan, self.program, self.only = plan, program, only
@@ -52,6 +63,7 @@ class Lane:
                     self.end_target()
                     print(json.dumps({"block": first}), file=results, flush=True)
             finally:
+                undisturbed()
                 self.end_target()
                 if self.lab.taker is not None:
                     self.lab.taker.kill()
@@ -115,11 +127,11 @@ class LaneProcess:
             status = 1
             try:
                 die_with_parent()
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.close(self.blocks)
                 os.close(self.results)
                 LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-                signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+                signal.signal(signal.SIGTERM, begin_end)
+                signal.signal(signal.SIGINT, begin_end)
                 lane.work(os.fdopen(blocks), os.fdopen(results, "w"))
                 status = 0
             except SystemExit:
