@@ -33,21 +33,16 @@ def small_disk(folder):
     return place
 
 
-def undisturbed():
-    """The end is come: what else asks for it is not to cut it short. Ctrl-C goes to all, and the program asks too."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def begin_end(*_):
-    undisturbed()
-    sys.exit(1)
-
-
 class Lane:
     def __init__(self, plan, program, only=None):
         self.plan, self.program, self.only = plan, program, only
         self.target = None
+        self.ending = False
+
+    def begin_end(self, *_):
+        if not self.ending:  # Ctrl-C goes to all, and the program sends a signal too: the second is not to cut the end short
+            self.ending = True
+            sys.exit(1)
 
     def work(self, blocks, results):
         """`blocks`: a file of lines (first cycle, last cycle); `results`: the answers, a line of JSON for each cycle."""
@@ -56,20 +51,25 @@ class Lane:
             disk = small_disk(folder)
             self.lab = Lab(self.program, folder, disk)
             try:
-                for line in blocks:
-                    first, last = json.loads(line)
-                    for number in range(first, last):
-                        self.tell(results, self.cycle(number))
-                    self.end_target()
-                    print(json.dumps({"block": first}), file=results, flush=True)
+                self.run_blocks(blocks, results)
             finally:
-                undisturbed()
                 self.end_target()
                 if self.lab.taker is not None:
                     self.lab.taker.kill()
                     self.lab.taker.wait()
                 if disk is not None:
                     LIBC.umount2(bytes(disk), 2)
+
+    def run_blocks(self, blocks, results):
+        try:
+            for line in blocks:
+                first, last = json.loads(line)
+                for number in range(first, last):
+                    self.tell(results, self.cycle(number))
+                self.end_target()
+                print(json.dumps({"block": first}), file=results, flush=True)
+        finally:
+            self.ending = True
 
     def cycle(self, number):
         cycle = self.plan.cycle(number)
@@ -130,8 +130,8 @@ class LaneProcess:
                 os.close(self.blocks)
                 os.close(self.results)
                 LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-                signal.signal(signal.SIGTERM, begin_end)
-                signal.signal(signal.SIGINT, begin_end)
+                signal.signal(signal.SIGTERM, lane.begin_end)
+                signal.signal(signal.SIGINT, lane.begin_end)
                 lane.work(os.fdopen(blocks), os.fdopen(results, "w"))
                 status = 0
             except SystemExit:

@@ -241,6 +241,10 @@ class Target:
         old = {mapping_key(line) for line in self.before["maps"]}
         return ["mappings: new %s" % line for line in after["maps"] if strange_mapping(line) and mapping_key(line) not in old]
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
     def expect_end(self, status):
         """After the word exit."""
         answer = self.answer()
@@ -322,7 +326,8 @@ class Application(Target):
         self.kind, self.interpreter, self.one_heap = kind, interpreter, False
         self.load = None
         port = free_port()
-        program = [*interpreter.command]
+        self.port = port
+        program = [*interpreter.command, str(HERE / "told.py")]
         program += {"gunicorn": ["-m", "gunicorn", "-w", "1", "-t", "300", "--graceful-timeout", "2", "-b", "127.0.0.1:%d" % port, "django_app"],
                     "flask": ["flask_app.py", str(port)], "pandas": ["pandas_app.py", str(port)]}[kind]
         environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(APPS), OPENBLAS_NUM_THREADS="2")
@@ -339,11 +344,49 @@ class Application(Target):
         self.load.check()
         self.before = look_outside(self.pid)
 
+    def say(self, word):
+        """By a signal (told.py); to a worker of gunicorn "exit" is SIGTERM."""
+        numbers = {"fork": signal.SIGRTMIN + 8, "exec": signal.SIGRTMIN + 9, "exit": signal.SIGTERM}
+        with contextlib.suppress(OSError):
+            self.image = self.where_random_bytes_are()
+            os.kill(self.pid, numbers[word])
+
+    def where_random_bytes_are(self):
+        """Another place after an exec."""
+        return pathlib.Path("/proc/%d/auxv" % self.pid).read_bytes()
+
+    def begin(self):
+        """After an exec."""
+        wait_for(lambda: self.process.poll() is not None or self.where_random_bytes_are() != self.image and self.serves(self.port))
+        if self.process.poll() is not None or not self.serves(self.port):
+            raise Harm(["%s does not serve again" % self.kind])
+        self.load.say("go %d" % self.port)
+        self.load.check()
+        self.before = look_outside(self.pid)
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self.wait_for_end()
+
+    def wait_for_end(self):
+        if self.pid == self.process.pid:
+            return self.process.wait(PATIENCE)
+        wait_for(lambda: name_of(self.pid) is None)  # its master waits for it
+
+    def expect_end(self, status):
+        """Without a handler SIGTERM ends it; the worker of gunicorn ends by itself."""
+        got = self.wait_for_end()
+        if got not in (None, -signal.SIGTERM):
+            raise Harm(["at its end its status was %s" % got])
+
     @staticmethod
     def serves(port):
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return True
+            with socket.create_connection(("127.0.0.1", port), 1) as connection:
+                connection.settimeout(PATIENCE)
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return connection.recv(1) != b""
         except OSError:
             return False
 
