@@ -122,7 +122,8 @@ void change_byte(pid_t pid) {
   const int memory = ::open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDWR | O_CLOEXEC);
   for (std::string line; std::getline(maps, line);) {
     std::uint64_t begin = 0, end = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx rw", &begin, &end) != 2 || line.find(" rw-p ") == std::string::npos) continue;
+    if (std::sscanf(line.c_str(), "%lx-%lx rw", &begin, &end) != 2 || line.find(" rw-p ") == std::string::npos)
+      continue;
     std::string bytes(end - begin, '\0');
     if (::pread(memory, bytes.data(), bytes.size(), static_cast<off_t>(begin)) != static_cast<ssize_t>(bytes.size())) {
       continue;
