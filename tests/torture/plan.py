@@ -74,7 +74,7 @@ def combinations(interpreters, kinds):
             continue
         lacking = [module for module in modules if not debian or not debian[0].has(module)]
         if lacking:
-            missing[kind] = "no %s for %s: scripts/setup --full" % (", ".join(lacking), SYSTEM_PYTHON)
+            missing[kind] = "no %s for %s: scripts/setup" % (", ".join(lacking), SYSTEM_PYTHON)
         else:
             found.append((kind, debian[0]))
     return found, missing
