@@ -12,9 +12,10 @@ import tempfile
 import time
 import traceback
 
+from applications import Application
 from cycle import CycleRun, ENDING, Lab, Outcome
 from plan import BLOCK
-from targets import APPLICATIONS, LIBC, PR_SET_CHILD_SUBREAPER, Application, Harm, Target, die_with_parent
+from targets import APPLICATIONS, LIBC, PR_SET_CHILD_SUBREAPER, Harm, Target, die_with_parent
 
 CLONE_NEWNS = 0x20000
 MS_PRIVATE_REC = (1 << 18) | (1 << 14)

@@ -113,9 +113,10 @@ Written by this command, which anybody can repeat:
     %s
 
 One cycle is one operation of memsnap, with one fault, on one living process. Each target keeps a checksum of its work, and looks
-from inside for harm: memory that nobody writes, descriptors, children, signals (numbered real-time signals from another process, each of which must arrive once),
-timers (each must fire once, and not early), threads that stand still, requests that fail. The same is looked at from outside: mappings,
-descriptors, threads, their states, tracers and signal masks, children. What a killed memsnap left has to be gone after `memsnap detach`.
+from inside for harm: memory that nobody writes, descriptors, children, signals (numbered real-time signals from another process, each
+of which must arrive once), timers (each must fire once, and not early), threads that stand still, requests that fail. The same is
+looked at from outside: mappings, descriptors, threads, their states, tracers and signal masks, children. What a killed memsnap left has
+to be gone after `memsnap detach`.
 Applications of Debian's packages (gunicorn with Django, Flask, pandas) know nothing of the test: their answers are checked, and what is
 seen from outside; gunicorn's worker is the one that is looked at, and it runs no other program.
 
