@@ -9,6 +9,7 @@
 #include "report/cli/point_logs.h"
 #include "report/cli/report_command.h"
 #include "report/cli/retention.h"
+#include "report/cli/unfinished_files.h"
 #include "report/prune_report.h"
 
 namespace memsnap {
@@ -22,6 +23,15 @@ void prune_logs(const std::string& directory, std::chrono::milliseconds keep_for
   for (const OldPointLog& log : outdated_point_logs(directory, keep_for, now_ns)) {
     if (!findings.pretend) remove_point_log(log.path);
     findings.removed.push_back({log.path, log.bytes, log.last_point_ns, log.pid, log.name});
+  }
+}
+
+constexpr std::chrono::hours kLeastAge{1};
+
+void prune_unfinished(const std::string& directory, PruneFindings& findings) {
+  for (const UnfinishedFile& file : unfinished_files(directory, kLeastAge)) {
+    if (!findings.pretend) remove_unfinished(file.path);
+    findings.removed.push_back({file.path, file.bytes, file.written_ns, 0, "unfinished"});
   }
 }
 
@@ -43,6 +53,7 @@ ExitCode run_prune(const Invocation& invocation) {
   for (const StoredSnapshot& file : pruned.removed)
     findings.removed.push_back({file.path, file.bytes, file.taken_at_ns, file.pid, file.name});
   if (retention.keep_for) prune_logs(directory, *retention.keep_for, findings);
+  prune_unfinished(directory, findings);
   findings.kept = pruned.kept.size();
   for (const StoredSnapshot& file : pruned.kept) findings.kept_bytes += file.bytes;
   write_report(invocation, make_prune_report(findings));
@@ -59,7 +70,9 @@ Command prune_command() {
   command.description =
       "Without DIR: the default directory. Only whole files go, and only snapshots of memsnap; the newest always "
       "stays. Processes that have ended count as one for each host, container and name. --keep-for takes also the logs "
-      "of memory points of processes that have ended, by their last point.";
+      "of memory points of processes that have ended, by their last point. What a memsnap was writing when it was "
+      "killed "
+      "(NAME.msnap.tmp.PID, of your own, an hour old) always goes.";
   add_retention_options(command.options);
   auto add = command.options.add_options();
   add("thin", po::value<std::string>()->value_name("EVERY:AFTER,..."),

@@ -127,10 +127,9 @@ class NativeSearch {
       const auto block = static_cast<std::uint32_t>(blocks_.count());
       blocks_.add_rest(rest, end);
       if (block == blocks_.count()) return;
-      queue_.push_back(block);
+      mark_reached(block);
       links_.from_object.emplace_back(node, block);
     }
-    reached_.resize(blocks_.count(), true);
   }
 
   void scan_block(std::uint32_t block) {
@@ -159,17 +158,21 @@ class NativeSearch {
       if (block == kNoBlock && small_too) block = blocks_.small_block_at(word);
       if (block == kNoBlock) continue;
       ++pointers;
-      if (block >= reached_.size()) {
-        reached_.resize(std::max<std::size_t>(blocks_.count(), block + std::size_t{1}));
-        begin_is_known_.resize(reached_.size());
-      }
-      if (!reached_[block]) queue_.push_back(block);
-      reached_[block] = true;
+      mark_reached(block);
       const bool to_begin = word - blocks_.begin(block) <= kMostBlockLead;
       if (to_begin) begin_is_known_[block] = true;
       (to_begin ? found_ : found_inside_).push_back(block);
     }
     return pointers;
+  }
+
+  void mark_reached(std::uint32_t block) {
+    if (block >= reached_.size()) {
+      reached_.resize(blocks_.count());
+      begin_is_known_.resize(blocks_.count());
+    }
+    if (!reached_[block]) queue_.push_back(block);
+    reached_[block] = true;
   }
 
   void forget_found() {

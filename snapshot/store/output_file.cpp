@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -71,7 +72,8 @@ OutputFile::OutputFile(std::filesystem::path path, bool force, mode_t mode)
     errno = EEXIST;
   }
   if (!file_) fail(errno);
-  ::fchmod(file_.get(), mode);  // whatever the umask
+  ::fchmod(file_.get(), mode);              // whatever the umask
+  ::flock(file_.get(), LOCK_EX | LOCK_NB);  // it is being written: prune lets it be
 }
 
 OutputFile::~OutputFile() {

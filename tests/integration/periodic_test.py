@@ -186,6 +186,28 @@ class Kept(Periodic):
         self.assertEqual(USAGE, memsnap("prune", self.folder, "--thin", "1h").status)
 
 
+    def test_prune_takes_what_a_killed_memsnap_left(self):
+        old = time.time() - 3700
+        for name in ("a.msnap.tmp.77", "b.msnap.tmp.77.1", "written.msnap.tmp.78", "new.msnap.tmp.79", "c.msnap.tmp.7x", "d.txt.tmp.80",
+                     "e.msnap.tmp.", "other.msnap.tmp.81"):
+            (self.folder / name).write_bytes(b"half")
+            os.utime(self.folder / name, (old, old) if name != "new.msnap.tmp.79" else None)
+        os.symlink("d.txt.tmp.80", self.folder / "link.msnap.tmp.82")
+        os.mkfifo(self.folder / "fifo.msnap.tmp.83")
+        os.utime(self.folder / "fifo.msnap.tmp.83", (old, old))
+        gone = ["a.msnap.tmp.77", "b.msnap.tmp.77.1"]
+        if os.geteuid() == 0:
+            os.chown(self.folder / "other.msnap.tmp.81", 65534, 65534)
+        else:
+            gone.append("other.msnap.tmp.81")
+        before = {file.name for file in self.folder.iterdir()}
+        with open(self.folder / "written.msnap.tmp.78", "rb") as being_written:
+            fcntl.flock(being_written, fcntl.LOCK_EX)
+            for option, left in (("--dry-run", before), ("-q", before - set(gone))):
+                removed = memsnap("prune", self.folder, "--keep", 1, option, "--json").json()["removed"]
+                self.assertEqual(gone, [os.path.basename(row["file"]) for row in removed])
+                self.assertEqual(left, {file.name for file in self.folder.iterdir()})
+
     def test_prune_takes_logs_of_points_that_are_over(self):
         environment = dict(os.environ, MEMSNAP_DIR=str(self.folder))
         with Target(SLEEPER) as running:

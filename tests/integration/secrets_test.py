@@ -19,6 +19,7 @@ VALUES = {"ascii", "latin", "two", "four", "bytes", "bytearray", "view", "array"
 NAMES_OF_OBJECTS = {"key", "keytwo", "attributename", "globalname"}
 NAMES_OF_CODE = {"typename", "slotname", "typemodule", "modulename", "functionname", "filename", "threadname", "localname"}
 PREFIX = 12
+ALL_SECRETS = MARK.decode() + "[a-z]*" + TAIL.decode()
 
 
 class Secrets(harness.LiveTest):
@@ -28,10 +29,20 @@ class Secrets(harness.LiveTest):
         cls.addClassCleanup(cls.target.close)
 
     def contents(self, *options):
+        return self.all_of(self.snapshot(self.target.pid, *options)["file"])
+
+    @staticmethod
+    def all_of(file):
         """All that is in a file, as it lies there and unpacked."""
-        file = self.snapshot(self.target.pid, *options)["file"]
         unpacked = subprocess.run([BUILD / "bin" / "file_text", file], stdout=subprocess.PIPE, check=True).stdout
         return pathlib.Path(file).read_bytes() + unpacked
+
+    def session(self, *options):
+        """(what is in the file of a session, what was printed)."""
+        file = self.file_name()
+        result = memsnap("attach", self.target.pid, "--for", "300ms", "--sample", "1", "-o", file, *options)
+        self.assertEqual(0, result.status, str(result))
+        return self.all_of(file), (result.out + result.err).encode()
 
     @staticmethod
     def shapes(content):
@@ -66,15 +77,45 @@ class Secrets(harness.LiveTest):
     def test_redacted_text_is_nowhere(self):
         for options in (("--strings", "prefix=200", "--native"), ("--strings", "none"), ("--kind", "types")):
             with self.subTest(options=options):
-                content = self.contents("--redact", "zz*never", "--redact", MARK.decode() + "[a-z]*" + TAIL.decode(), *options)
+                content = self.contents("--redact", "zz*never", "--redact", ALL_SECRETS, *options)
                 self.assertEqual(set(), self.shapes(content))
                 self.assertIn(b"[redacted]", content)
 
     def test_redacted_text_is_not_printed(self):
-        for command in (["summary", "-n", "0"], ["inspect", "@1"], ["snapshot", "-o", self.file_name(), "--json"]):
-            result = memsnap(command[0], self.target.pid, *command[1:], "--redact", MARK.decode() + "[a-z]*" + TAIL.decode())
+        for command in (["summary", "-n", "0"], ["inspect", "@1"], ["inspect", "@1", "--depth", "4"], ["roots", "--type", "__main__.Holder"], ["roots", "--largest"],
+                        ["snapshot", "-o", self.file_name(), "--json"]):
+            result = memsnap(command[0], self.target.pid, *command[1:], "--redact", ALL_SECRETS)
             self.assertEqual(0, result.status, str(result))
             self.assertEqual(set(), self.shapes((result.out + result.err).encode()), command)
+
+    def test_a_session_keeps_no_more_than_a_snapshot(self):
+        for strings in ("none", "names", "hash", "prefix=%d" % PREFIX):
+            with self.subTest(strings=strings):
+                content, printed = self.session("--strings", strings)
+                self.assertIn("functionname", self.shapes(content))
+                for found in (self.shapes(content), self.shapes(printed)):
+                    self.assertEqual(set(), found & (VALUES | (NAMES_OF_OBJECTS if strings == "none" else set())))
+
+    def test_redacted_text_is_in_no_session(self):
+        content, printed = self.session("--strings", "prefix=200", "--native", "--redact", ALL_SECRETS)
+        self.assertEqual((set(), set()), (self.shapes(content), self.shapes(printed)))
+        self.assertIn(b"[redacted]", content)
+
+    def test_a_log_of_points_has_no_text_of_the_target(self):
+        log = self.folder / "a.points"
+        for options in ((), ("--objects",)):
+            result = memsnap("point", self.target.pid, "--log", log, *options)
+            self.assertEqual(0, result.status, str(result))
+        for file in (path for path in self.folder.iterdir() if path.name.startswith("a.points")):
+            self.assertEqual(set(), self.shapes(file.read_bytes()), file)
+
+    def test_reports_show_no_more_than_was_kept(self):
+        file = self.snapshot(self.target.pid, "--strings", "none")["file"]
+        for command in (("summary", file, "-n", "0", "--json"), ("tree", file, "--rows", "0"), ("objects", file, "--rows", "0", "--csv"),
+                        ("inspect", file, "@1", "--depth", "4", "--json"), ("threads", file, "--json"), ("stats", file)):
+            result = memsnap(*command)
+            self.assertEqual(0, result.status, str(result))
+            self.assertEqual(set(), self.shapes(result.out.encode()) & (VALUES | NAMES_OF_OBJECTS), command)
 
 
 if __name__ == "__main__":

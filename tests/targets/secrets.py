@@ -7,6 +7,7 @@ import array
 import os
 import sys
 import threading
+import time
 import types
 
 MARK = "".join(["qz", "secret", "zq"])
@@ -75,7 +76,9 @@ running = threading.Event()
 
 def wait(value):
     running.set()
-    threading.Event().wait()
+    while True:  # allocations for a session to record
+        bytearray(300000)
+        time.sleep(0.01)
 
 
 run = make_function(secret("functionname"), "/tmp/%s.py" % secret("filename"))

@@ -247,7 +247,7 @@ class CycleRun:
         run.wait()
 
     def kill_target(self, run):
-        self.target.process.kill()
+        self.target.kill()
 
     def exec_target(self, run):
         if self.target.load is not None:
@@ -256,8 +256,7 @@ class CycleRun:
 
     def reuse_pid(self, run):
         pid = self.target.pid
-        self.target.process.kill()
-        self.target.process.wait()
+        self.target.kill()
         answer = self.lab.take_pid(pid)
         deadline = time.monotonic() + 5
         while answer != "taken" and time.monotonic() < deadline:  # a frozen copy may be its child still, or somebody of its group
@@ -289,8 +288,6 @@ class CycleRun:
         target, fault = self.target, self.cycle.fault
         if fault == "target exits":
             target.expect_end(7)
-        elif fault == "target killed":
-            target.process.wait()
         if fault in ENDING:
             self.look_at_bystander()
             self.nothing_lives()

@@ -6,15 +6,15 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 
+from applications import Application
 from cycle import CycleRun, ENDING, Lab, Outcome
 from plan import BLOCK
-from targets import APPLICATIONS, LIBC, PR_SET_CHILD_SUBREAPER, Application, Harm, Target, die_with_parent
+from targets import APPLICATIONS, LIBC, PR_SET_CHILD_SUBREAPER, Harm, Target, die_with_parent
 
 CLONE_NEWNS = 0x20000
 MS_PRIVATE_REC = (1 << 18) | (1 << 14)
@@ -37,6 +37,12 @@ class Lane:
     def __init__(self, plan, program, only=None):
         self.plan, self.program, self.only = plan, program, only
         self.target = None
+        self.ending = False
+
+    def begin_end(self, *_):
+        if not self.ending:  # Ctrl-C goes to all, and the program sends a signal too: the second is not to cut the end short
+            self.ending = True
+            sys.exit(1)
 
     def work(self, blocks, results):
         """`blocks`: a file of lines (first cycle, last cycle); `results`: the answers, a line of JSON for each cycle."""
@@ -45,12 +51,7 @@ class Lane:
             disk = small_disk(folder)
             self.lab = Lab(self.program, folder, disk)
             try:
-                for line in blocks:
-                    first, last = json.loads(line)
-                    for number in range(first, last):
-                        self.tell(results, self.cycle(number))
-                    self.end_target()
-                    print(json.dumps({"block": first}), file=results, flush=True)
+                self.run_blocks(blocks, results)
             finally:
                 self.end_target()
                 if self.lab.taker is not None:
@@ -58,6 +59,17 @@ class Lane:
                     self.lab.taker.wait()
                 if disk is not None:
                     LIBC.umount2(bytes(disk), 2)
+
+    def run_blocks(self, blocks, results):
+        try:
+            for line in blocks:
+                first, last = json.loads(line)
+                for number in range(first, last):
+                    self.tell(results, self.cycle(number))
+                self.end_target()
+                print(json.dumps({"block": first}), file=results, flush=True)
+        finally:
+            self.ending = True
 
     def cycle(self, number):
         cycle = self.plan.cycle(number)
@@ -115,11 +127,11 @@ class LaneProcess:
             status = 1
             try:
                 die_with_parent()
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.close(self.blocks)
                 os.close(self.results)
                 LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-                signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+                signal.signal(signal.SIGTERM, lane.begin_end)
+                signal.signal(signal.SIGINT, lane.begin_end)
                 lane.work(os.fdopen(blocks), os.fdopen(results, "w"))
                 status = 0
             except SystemExit:

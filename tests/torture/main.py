@@ -71,20 +71,43 @@ def blocks_of(cycles):
     return [(first, min(first + BLOCK, cycles)) for first in range(0, cycles, BLOCK)]
 
 
+def whole(least):
+    """A number that is not less."""
+    def number(text):
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError("a whole number from %d on, not '%s'" % (least, text))
+        return int(text)
+
+    return number
+
+
+def some_of(known):
+    def words(text):
+        for word in text.split(","):
+            if word not in known:
+                raise argparse.ArgumentTypeError("'%s' is none of %s" % (word, ", ".join(known)))
+        return text.split(",")
+
+    return words
+
+
 def options():
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__.partition(": ")[2])
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--short", action="store_true", help="%d cycles (default)" % SHORT)
-    what.add_argument("--cycles", type=int, metavar="N", help="so many; 0: until Ctrl-C")
-    what.add_argument("--cycle", type=int, metavar="N", help="only cycle N of that seed, --times often")
+    what.add_argument("--cycles", type=whole(0), metavar="N", help="so many; 0: until Ctrl-C")
+    what.add_argument("--cycle", type=whole(0), metavar="N", help="only cycle N of that seed, --times often")
     what.add_argument("--self-test", action="store_true", help="plant harm, and see that it is found")
-    parser.add_argument("--seed", type=int, help="what all random choices follow from; printed")
-    parser.add_argument("--times", type=int, default=20, metavar="N", help="with --cycle; default 20")
+    parser.add_argument("--seed", type=whole(0), help="what all random choices follow from; printed")
+    parser.add_argument("--times", type=whole(1), default=20, metavar="N", help="with --cycle; default 20")
     parser.add_argument("--report", metavar="FILE", help="write the counts there, as Markdown")
-    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="targets at once; default two for each processor")
+    parser.add_argument("--jobs", type=whole(1), default=2 * (os.cpu_count() or 1), help="targets at once; default two for each processor")
     parser.add_argument("--interpreters", default="", metavar="TEXT", help="only those with this in their names")
-    parser.add_argument("--kinds", default=",".join((*INSIDE, *APPLICATIONS)), help="default: %(default)s")
-    parser.add_argument("--faults", default=",".join(FAULTS), help="default: %(default)s")
+    parser.add_argument("--kinds", type=some_of((*INSIDE, *APPLICATIONS)), default=[*INSIDE, *APPLICATIONS], metavar="KIND,...",
+                        help="of targets: %s" % ", ".join((*INSIDE, *APPLICATIONS)))
+    parser.add_argument("--operations", type=some_of(OPERATIONS), default=list(OPERATIONS), metavar="OPERATION,...",
+                        help=", ".join(OPERATIONS))
+    parser.add_argument("--faults", type=some_of(FAULTS), default=list(FAULTS), metavar="FAULT,...", help=", ".join(FAULTS))
     return parser.parse_args()
 
 
@@ -99,8 +122,10 @@ def interpreters(chosen):
 def torture(wanted):
     seed = wanted.seed if wanted.seed is not None else random.SystemRandom().randrange(1 << 31)
     found = interpreters(wanted.interpreters)
-    pairs, missing = combinations(found, wanted.kinds.split(","))
-    plan = Plan(seed, pairs, wanted.faults.split(","))
+    pairs, missing = combinations(found, wanted.kinds)
+    plan = Plan(seed, pairs, wanted.faults, wanted.operations)
+    if not pairs:
+        sys.exit("scripts/torture: nothing to run: %s" % "; ".join("%s (%s)" % item for item in missing.items()))
     run = Torture(plan, [harness.MEMSNAP], wanted.jobs)
     run.say("seed %d; %d interpreters, %d kinds of targets on them; %d at once" % (seed, len(found), len(pairs), wanted.jobs))
     for what, why in missing.items():

@@ -22,8 +22,6 @@ FAULTS = {
     "memory limit": 2,
     "pid reused": 1,
 }
-# What an application of others can be done to without its help.
-FAULTS_OF_APPLICATIONS = (NO_FAULT, "memsnap killed", "disk full", "memory limit")
 OPERATIONS = {"snapshot": 8, "attach": 5, "track": 4, "detach": 4, "threads": 4, "point": 4}
 
 
@@ -76,7 +74,7 @@ def combinations(interpreters, kinds):
             continue
         lacking = [module for module in modules if not debian or not debian[0].has(module)]
         if lacking:
-            missing[kind] = "no %s for %s: scripts/setup --full" % (", ".join(lacking), SYSTEM_PYTHON)
+            missing[kind] = "no %s for %s: scripts/setup" % (", ".join(lacking), SYSTEM_PYTHON)
         else:
             found.append((kind, debian[0]))
     return found, missing
@@ -106,8 +104,9 @@ def weighted(chance, weights):
 
 
 class Plan:
-    def __init__(self, seed, pairs, faults=None):
-        self.seed, self.faults = seed, faults or list(FAULTS)
+    def __init__(self, seed, pairs, faults=tuple(FAULTS), operations=tuple(OPERATIONS)):
+        self.seed, self.faults = seed, faults
+        self.operations = {operation: weight for operation, weight in OPERATIONS.items() if operation in operations}
         self.order = list(pairs)
         random.Random("%s:order" % seed).shuffle(self.order)
 
@@ -116,8 +115,9 @@ class Plan:
         kind, interpreter = self.order[block % len(self.order)]
         one_heap = random.Random("%s:heap:%d" % (self.seed, block)).random() < 0.6 and kind in ("busy", "threads", "gc", "forking", "signals")
         chance = random.Random("%s:%d" % (self.seed, number))
+        # A worker of gunicorn runs no other program: it would be a master, on the same port.
         faults = {fault: weight for fault, weight in FAULTS.items()
-                  if fault in self.faults and (kind in INSIDE or fault in FAULTS_OF_APPLICATIONS)}
-        operation = weighted(chance, OPERATIONS)
-        return Cycle(number, kind, interpreter, one_heap, operation, options_of(operation, chance), weighted(chance, faults),
+                  if fault in self.faults and (kind, fault) != ("gunicorn", "target execs")}
+        operation = weighted(chance, self.operations)
+        return Cycle(number, kind, interpreter, one_heap, operation, options_of(operation, chance), weighted(chance, faults or {NO_FAULT: 1}),
                      chance.random(), chance.random())

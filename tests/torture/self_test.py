@@ -1,4 +1,4 @@
-"""Plants harm of three kinds, and sees that each is found by the checks that are there for all cycles."""
+"""Plants harm of seven kinds, and sees that each is found by the checks that are there for all cycles."""
 
 import io
 import os
@@ -15,6 +15,10 @@ PLANTED = {
     "mapping": (("busy",), "from outside: mappings: new"),
     "signal": (("signals",), "times and arrived"),
     "thread": (("threads",), "is held: state t"),
+    "descriptor": (("busy",), "from inside: descriptor"),
+    "child": (("busy",), "from outside: children"),
+    "sleep": (("busy",), "from inside: select returned after"),
+    "memory": (("busy",), "from inside: memory that nobody writes"),
 }
 
 

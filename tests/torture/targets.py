@@ -7,7 +7,6 @@ import os
 import pathlib
 import select
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,14 @@ sys.path.insert(0, str(HERE.parent / "integration"))
 import harness  # noqa: E402
 
 PATIENCE = 150  # for a hang, not for slowness
-BOOT = "import os; exec(compile(os.environ['TORTURE_PROGRAM'], 'target.py', 'exec'))"
-PROGRAM = (HERE / "target.py").read_text()
-APPS = harness.TARGETS / "apps"
+# The files of target/, each a module that may import those before it; the last one runs.
+PROGRAM = json.dumps({name: (HERE / "target" / (name + ".py")).read_text()
+                      for name in ("kind", "computing", "processes", "signalled", "lines", "server", "program")})
+BOOT = """import json, os, sys, types
+for name, text in json.loads(os.environ["TORTURE_PROGRAM"]).items():
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name + ".py", "exec"), module.__dict__)
+"""
 SYSTEM_PYTHON = "/usr/bin/python3"
 FROZEN = "memsnap-frozen"  # the name of a frozen copy
 # Where every mapping can be accounted for: malloc's memory comes from the heap alone.
@@ -117,13 +121,13 @@ def what_stays(look):
 
 
 class Target:
-    """One of the programs of target.py."""
+    """One of the kinds of target/."""
 
     def __init__(self, kind, interpreter, one_heap):
         self.kind, self.interpreter = kind, interpreter
         self.one_heap = one_heap
         self.load = None
-        environment = dict(os.environ, TORTURE_PROGRAM=PROGRAM, PYTHONDONTWRITEBYTECODE="1", PYTHONWARNINGS="ignore",
+        environment = dict(os.environ, TORTURE_BOOT=BOOT, TORTURE_PROGRAM=PROGRAM, PYTHONDONTWRITEBYTECODE="1", PYTHONWARNINGS="ignore",
                            OPENBLAS_NUM_THREADS="2")
         for name in ("PYTHONPATH", "PYTHONHOME"):
             environment.pop(name, None)
@@ -235,6 +239,10 @@ class Target:
         old = {mapping_key(line) for line in self.before["maps"]}
         return ["mappings: new %s" % line for line in after["maps"] if strange_mapping(line) and mapping_key(line) not in old]
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
     def expect_end(self, status):
         """After the word exit."""
         answer = self.answer()
@@ -301,72 +309,3 @@ class LoadProcess:
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Application(Target):
-    """An application of Debian's packages, which knows nothing of this test: its requests are checked, and what is seen from outside."""
-
-    def __init__(self, kind, interpreter, folder):
-        self.kind, self.interpreter, self.one_heap = kind, interpreter, False
-        self.load = None
-        port = free_port()
-        program = [*interpreter.command]
-        program += {"gunicorn": ["-m", "gunicorn", "-w", "1", "-t", "300", "--graceful-timeout", "2", "-b", "127.0.0.1:%d" % port, "django_app"],
-                    "flask": ["flask_app.py", str(port)], "pandas": ["pandas_app.py", str(port)]}[kind]
-        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(APPS), OPENBLAS_NUM_THREADS="2")
-        self.errors = self.log = open(folder / ("%s.log" % kind), "w+b")
-        self.process = subprocess.Popen(program, cwd=APPS, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        preexec_fn=die_with_parent)
-        if not wait_for(lambda: self.process.poll() is not None or self.serves(port)) or self.process.poll() is not None:
-            raise Harm(["%s does not serve: %s" % (kind, (folder / ("%s.log" % kind)).read_text()[-2000:])])
-        self.load = LoadProcess(port, "any")
-        self.pid = self.process.pid
-        if kind == "gunicorn":
-            wait_for(lambda: harness.children_of(self.process.pid))
-            self.pid = harness.children_of(self.process.pid)[0]
-        self.load.check()
-        self.before = look_outside(self.pid)
-
-    @staticmethod
-    def serves(port):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return True
-        except OSError:
-            return False
-
-    def alive(self):
-        return self.process.poll() is None and name_of(self.pid) is not None
-
-    def check(self, word):
-        if not self.alive():
-            raise Harm(["the target ended"])
-        harm = self.load.check()
-        harm += ["from outside: " + line for line in what_stays(lambda: held_threads(look_outside(self.pid)))]
-        after = look_outside(self.pid)
-        if self.kind == "gunicorn" and harness.children_of(self.process.pid) != [self.pid]:
-            harm.append("the worker is another: %s" % harness.children_of(self.process.pid))
-        if word == "check":
-            strange = [(pid, name_of(pid)) for pid in after["children"] if name_of(pid) == FROZEN]
-            harm += ["from outside: child %s" % (child,) for child in strange]
-            harm += ["from outside: %s" % line for line in self.new_mappings(after)]
-            harm += ["from outside: descriptor %s: %s" % (fd, name) for fd, name in after["fds"].items() if "memfd" in name]
-        if harm:
-            raise Harm(harm)
-
-    def close(self):
-        if self.load:
-            self.load.close()
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
