@@ -257,11 +257,13 @@ DoctorResult check_process(pid_t pid, const std::string& directory, const Freeze
     return list.take();
   }
   if (!may_attach(pid)) {
-    std::string reasons;
-    for (const std::string& reason : refusal_reasons(read_access_facts(pid)))
-      reasons += (reasons.empty() ? "" : "; ") + reason;
+    const AccessFacts access = read_access_facts(pid);
+    std::string why;
+    for (const auto& lines : {refusal_reasons(access), refusal_hints(access)}) {
+      for (const std::string& line : lines) why += (why.empty() ? "" : "\n") + line;
+    }
     list.bad(ExitCode::kNoPermission, "permission",
-             fmt::format("the kernel does not let this user look at {} (user {})", pid, facts->info.user), reasons);
+             fmt::format("the kernel does not let this user look at {} (user {})", pid, facts->info.user), why);
     return list.take();
   }
   list.ok("permission", fmt::format("the kernel lets this user look at {} (user {})", pid, facts->info.user));

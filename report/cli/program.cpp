@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "attach/preflight.h"
 #include "report/cli/command_line.h"
 #include "report/cli/commands.h"
 #include "report/cli/error_report.h"
@@ -123,7 +124,7 @@ bool asks_for_json(const std::vector<std::string>& words) {
 // Every failure says what to do about it.
 std::string advice(const Error& error, const std::vector<std::string>& words) {
   std::string hint = error.hint();
-  if (error.code() == ExitCode::kNoPermission && ::geteuid() != 0) {
+  if (error.code() == ExitCode::kNoPermission && ::geteuid() != 0 && sudo_may_help()) {
     if (!hint.empty()) hint += '\n';
     hint += fmt::format("try: sudo {}", shell_command(own_path(), words));
   }
