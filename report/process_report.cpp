@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstddef>
-#include <string>
 #include <string_view>
 #include <utility>
 
@@ -41,14 +38,6 @@ Emphasis verdict_emphasis(Verdict verdict) {
       return Emphasis::kBad;
   }
   return Emphasis::kNone;
-}
-
-void add_hint(Report& report, std::string_view hint) {
-  while (!hint.empty()) {
-    const std::size_t end = std::min(hint.find('\n'), hint.size());
-    report.headline.push_back(Line().text("         ").text(std::string(hint.substr(0, end))));
-    hint.remove_prefix(std::min(end + 1, hint.size()));
-  }
 }
 
 }  // namespace
@@ -94,7 +83,7 @@ Report make_diagnosis(const Diagnosis& diagnosis, bool with_hints) {
     line.text(fmt::format(" {:<5} ", verdict_word(check.verdict)), verdict_emphasis(check.verdict)).name(check.text);
     report.headline.push_back(line);
     const bool shown = with_hints || check.verdict == Verdict::kBad || check.verdict == Verdict::kWarning;
-    if (shown) add_hint(report, check.hint);
+    if (shown && !check.hint.empty()) report.headline.push_back(Line().text("         ").text(check.hint));
   }
   report.facts = {{"works", {diagnosis.works}}};
   if (diagnosis.pid != 0) report.facts.push_back({"pid", {diagnosis.pid}});

@@ -152,7 +152,9 @@ void check_python(Checklist& list, const ProcessFacts& facts) {
   if (!python.error) {
     return list.ok("python", fmt::format("{} is CPython {}, its layout is verified", facts.info.pid, python.version));
   }
-  list.bad(python.error->code(), "python", python.error->what(), python.error->hint());
+  std::string hint = python.error->hint();
+  for (std::size_t at = 0; (at = hint.find('\n', at)) != std::string::npos;) hint.replace(at, 1, "; ");
+  list.bad(python.error->code(), "python", python.error->what(), hint);
 }
 
 void check_allocator(Checklist& list, pid_t pid) {
@@ -260,7 +262,7 @@ DoctorResult check_process(pid_t pid, const std::string& directory, const Freeze
     const AccessFacts access = read_access_facts(pid);
     std::string why;
     for (const auto& lines : {refusal_reasons(access), refusal_hints(access)}) {
-      for (const std::string& line : lines) why += (why.empty() ? "" : "\n") + line;
+      for (const std::string& line : lines) why += (why.empty() ? "" : "; ") + line;
     }
     list.bad(ExitCode::kNoPermission, "permission",
              fmt::format("the kernel does not let this user look at {} (user {})", pid, facts->info.user), why);

@@ -20,7 +20,8 @@ namespace po = boost::program_options;
 ExitCode write_diagnosis(const Invocation& invocation, pid_t pid) {
   DoctorResult result = check_machine();
   if (pid != 0) {
-    DoctorResult process = check_process(pid, directory_of_snapshots(), freeze_options(invocation.options));
+    DoctorResult process =
+        check_process(pid, directory_of_snapshots(invocation.options), freeze_options(invocation.options));
     result.checks.insert(result.checks.end(), std::make_move_iterator(process.checks.begin()),
                          std::make_move_iterator(process.checks.end()));
     if (result.code == ExitCode::kDone) result.code = process.code;

@@ -91,10 +91,14 @@ std::string exit_codes() {
 std::string environment_and_files() {
   std::string out =
       ".SH ENVIRONMENT\n" +
-      filled("As root, options are taken neither from the environment nor from a file in the home directory.");
-  out += entry("MEMSNAP_OPTION", "the value of --option where the command line has none, as MEMSNAP_UNITS=si");
-  out += entry("MEMSNAP_DIR", "the default directory of snapshots, captures and logs");
+      filled(
+          "As root, and when the program is set-uid, neither the environment nor a file in the home directory counts, "
+          "and home is what passwd(5) says; /etc/memsnap.conf and the command line do. What describes the terminal "
+          "(TERM, COLUMNS, the locale, NO_COLOR, CLICOLOR_FORCE) always counts.");
+  out += entry("MEMSNAP_OPTION",
+               "the value of --option where the command line has none, as MEMSNAP_UNITS=si, or MEMSNAP_DIR");
   out += entry("MEMSNAP_PAGER, PAGER", "what shows a long text on a terminal");
+  out += entry("HOME, XDG_CONFIG_HOME", "where the configuration and the default directory are");
   out += entry("NO_COLOR, CLICOLOR_FORCE", "never, or always, use colours");
   out += ".SH FILES\n";
   out += entry("~/.config/memsnap/config, /etc/memsnap.conf",

@@ -1,14 +1,20 @@
 # memsnap-test: once timeout=300
 """Who may look at what: users, capabilities, namespaces. Where it is refused, the hint that is printed is followed, and works."""
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import pathlib
+import pty
+import pwd
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 
 import harness
@@ -213,7 +219,7 @@ class Rights(harness.LiveTest):
                     self.assertEqual(DONE, done.returncode, done.stderr)
             doctor = memsnap("doctor", pid, **nobody)
             self.assertEqual(NO_PERMISSION, doctor.status, str(doctor))
-            self.assertRegex(doctor.out, r"it belongs to user root, and memsnap does not have CAP_SYS_PTRACE\n +run it as root")
+            self.assertRegex(doctor.out, r"it belongs to user root, and memsnap does not have CAP_SYS_PTRACE; run it as root")
             self.assertEqual(DONE, memsnap("doctor", pid).status)
             self.check_alive(target)
 
@@ -340,6 +346,49 @@ class Environment(harness.LiveTest):
                 self.assertEqual("types", self.kind(program, target, environment, **nobody))
                 self.assertEqual("heap", self.kind(program, target, environment))
                 self.assertEqual("heap", self.kind(privileged, target, environment, **nobody))
+
+    def test_where_files_go(self):
+        """Root's are not led into somebody's folder by MEMSNAP_DIR or HOME; --dir says where."""
+        chosen = self.folder / "chosen"
+        chosen.mkdir()
+        chosen.chmod(0o777)
+        environment = dict(os.environ, MEMSNAP_DIR=str(chosen), HOME=str(chosen))
+        plan = ["snapshot", "--dry-run", "--json"]
+        with Target(WAIT, python=SYSTEM, prefix=AS_NOBODY) as target:
+            def place(*options, **popen):
+                return pathlib.Path(memsnap(*options, *plan, target.pid, env=environment, **popen).json()["file"]).parent
+
+            self.assertEqual(chosen, place(user=NOBODY, group=NOBODY, extra_groups=[]))
+            self.assertEqual(pathlib.Path(pwd.getpwuid(0).pw_dir) / ".local/state/memsnap", place())
+            self.assertEqual(chosen, place("--dir", chosen))
+
+    def test_which_pager_runs(self):
+        nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        program = harness.copy_for_everybody()
+        planted = self.folder / "planted"
+        environment = dict(os.environ, PAGER="touch %s; cat" % planted, LESSOPEN="|touch %s; cat %%s" % planted, TERM="xterm")
+        environment.pop("MEMSNAP_PAGER", None)
+
+        def page(**popen):
+            main, side = pty.openpty()
+            fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 80, 0, 0))
+            with subprocess.Popen([program, "help"], stdin=side, stdout=side, stderr=side, env=environment, start_new_session=True, **popen):
+                os.close(side)
+                os.write(main, b"q")
+                with contextlib.suppress(OSError):
+                    while os.read(main, 65536):
+                        pass
+            os.close(main)
+            existed = planted.exists()
+            planted.unlink(missing_ok=True)
+            return existed
+
+        self.assertTrue(page(**nobody))
+        self.assertFalse(page())
+        privileged = shutil.copy(MEMSNAP, program + "-setuid")
+        os.chmod(privileged, 0o4755)
+        program = privileged
+        self.assertFalse(page(**nobody))
 
 
 if __name__ == "__main__":
