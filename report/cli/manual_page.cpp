@@ -104,6 +104,12 @@ std::string environment_and_files() {
   out += entry("~/.config/memsnap/config, /etc/memsnap.conf",
                "values of options, as lines NAME = VALUE; those below [COMMAND] are for one command");
   out += entry("~/.local/state/memsnap", "the default directory");
+  out += ".SH EXAMPLES\n";
+  out += entry("memsnap ps", "the Python processes, and which of them can be looked at");
+  out += entry("sudo memsnap attach 4242", "where the memory of process 4242 is, and 10 s of allocations");
+  out += entry("sudo memsnap snapshot 4242 -o before.msnap", "everything that is on its heap, in a file");
+  out += entry("memsnap summary before.msnap -n 10", "the ten types that keep most alive");
+  out += entry("memsnap diff before.msnap after.msnap", "what came and what went");
   return out;
 }
 

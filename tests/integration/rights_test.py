@@ -306,9 +306,17 @@ class Rights(harness.LiveTest):
             self.assertEqual(DONE, memsnap("snapshot", target.pid, "-o", file, "-f").status)
 
     def test_no_hint_weakens_the_machine(self):
+        """Neither what the program says, nor documents, scripts and examples."""
         program = pathlib.Path(MEMSNAP).read_bytes()
-        for words in (b"setcap ", b"ptrace_scope=0", b"chmod 777", b"--privileged", b"seccomp=unconfined"):
+        for words in (b"setcap ", b"ptrace_scope=0", b"chmod 777", b"--privileged", b"unconfined", b"profile=sysadmin", b"NOPASSWD"):
             self.assertNotIn(words, program)
+        texts = {path: path.read_text() for folder in ("docs", "scripts", "cmake") for path in (harness.ROOT / folder).rglob("*")
+                 if path.is_file() and "__pycache__" not in path.parts}
+        texts[harness.ROOT / "README.md"] = (harness.ROOT / "README.md").read_text()
+        weak = re.compile(r"\bsetcap\b|ptrace_scope ?= ?0|ptrace_scope=|echo 0 *> */proc/sys|chmod (777|[ugo]*\+s|[46][0-7]{3})\b|--privileged|unconfined"
+                          r"|profile=sysadmin|setenforce|aa-(disable|complain|teardown)|NOPASSWD|sysctl -w")
+        for name, text in texts.items():
+            self.assertEqual(None, weak.search(text), name)
 
 
 class Environment(harness.LiveTest):
