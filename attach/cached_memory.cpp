@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "attach/preflight.h"
 
 namespace memsnap {
 namespace {
@@ -22,6 +25,14 @@ bool LiveMemory::copy(std::uint64_t address, std::span<std::byte> out) const {
   const iovec local{out.data(), out.size()};
   const iovec remote{reinterpret_cast<void*>(address), out.size()};
   return ::process_vm_readv(pid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(out.size());
+}
+
+void require_readable(pid_t pid, const MemoryMap& map) {
+  for (const Mapping& mapping : map.mappings()) {
+    std::byte byte{};
+    if (!mapping.readable || LiveMemory(pid).copy(mapping.begin, {&byte, 1})) continue;
+    if (errno == EPERM || errno == EACCES) throw permission_error(pid, errno);
+  }
 }
 
 struct CachedMemory::State {

@@ -21,6 +21,10 @@ class LiveMemory final : public ProcessMemory {
   pid_t pid_;
 };
 
+// What confines memsnap (a seccomp filter, a security module) may forbid its memory, and not its memory map: Error
+// kNoPermission.
+void require_readable(pid_t pid, const MemoryMap& map);
+
 // Reads `source` in chunks of 64 KiB inside the readable mappings of `map` and keeps them up to `capacity` bytes, so
 // that millions of small reads cost few system calls. Not thread-safe. A chunk with a hole is read page by page.
 class CachedMemory final : public ProcessMemory {

@@ -17,6 +17,7 @@
 
 #include "attach/base/file_descriptor.h"
 #include "attach/build_id.h"
+#include "attach/cached_memory.h"
 
 namespace memsnap {
 namespace {
@@ -389,7 +390,9 @@ FileDescriptor open_regular_file(const std::string& path, struct stat* status) {
 }
 
 std::vector<std::unique_ptr<ElfImage>> loaded_images(pid_t pid, const MemoryMap& map, const ProcessMemory& memory) {
-  return loaded_images(std::make_shared<LiveFiles>(pid), map, memory);
+  auto images = loaded_images(std::make_shared<LiveFiles>(pid), map, memory);
+  if (images.empty()) require_readable(pid, map);
+  return images;
 }
 
 std::vector<std::unique_ptr<ElfImage>> loaded_images(const std::shared_ptr<const ImageFiles>& files,

@@ -55,6 +55,8 @@ std::uint64_t namespace_of(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
+int yama_scope() { return std::atoi(read_all("/proc/sys/kernel/yama/ptrace_scope").c_str()); }
+
 // proc_pid_uid_map(5): only in the first one each uid is itself.
 bool in_first_user_namespace() {
   std::ifstream file("/proc/self/uid_map");
@@ -73,13 +75,14 @@ AccessFacts read_access_facts(pid_t pid) {
   const std::uint64_t capabilities = std::strtoull(status_field(ours, "CapEff").c_str(), nullptr, 16);
   facts.capable = (capabilities >> CAP_SYS_PTRACE & 1) != 0;
   facts.overrides = (capabilities >> CAP_DAC_OVERRIDE & 1) != 0;
-  facts.yama_scope = std::atoi(read_all("/proc/sys/kernel/yama/ptrace_scope").c_str());
+  facts.yama_scope = yama_scope();
   struct stat folder {};
   // What is in it belongs to root when the process is not dumpable, proc(5); the folder itself does not.
   if (::stat(fmt::format("/proc/{}/maps", pid).c_str(), &folder) == 0)
     facts.dumpable = folder.st_uid == facts.target_uid;
   const std::uint64_t space = namespace_of(fmt::format("/proc/{}/ns/user", pid));
-  facts.same_user_namespace = space == 0 ? in_first_user_namespace() : space == namespace_of("/proc/self/ns/user");
+  facts.in_first_user_namespace = in_first_user_namespace();
+  facts.same_user_namespace = space == 0 ? facts.in_first_user_namespace : space == namespace_of("/proc/self/ns/user");
   facts.filtered = status_field(ours, "Seccomp") == "2";
   facts.name = status_field(theirs, "Name");
   facts.user = user_name(facts.target_uid);
@@ -87,12 +90,18 @@ AccessFacts read_access_facts(pid_t pid) {
   return facts;
 }
 
-std::vector<std::string> refusal_reasons(const AccessFacts& facts) {
+namespace {
+
+bool lacks_override(const AccessFacts& facts) {
+  return facts.capable && !facts.overrides && facts.our_uid != facts.target_uid;
+}
+
+std::vector<std::string> known_reasons(const AccessFacts& facts) {
   std::vector<std::string> reasons;
   if (!facts.capable && facts.our_uid != facts.target_uid) {
     reasons.push_back(fmt::format("it belongs to user {}, and memsnap does not have CAP_SYS_PTRACE", facts.user));
   }
-  if (facts.capable && !facts.overrides && facts.our_uid != facts.target_uid)
+  if (lacks_override(facts))
     reasons.emplace_back("it is another user's: to write its memory CAP_DAC_OVERRIDE is needed beside CAP_SYS_PTRACE");
   if (!facts.capable && facts.yama_scope == 1)
     reasons.emplace_back("kernel.yama.ptrace_scope is 1: only a parent may attach");
@@ -106,29 +115,49 @@ std::vector<std::string> refusal_reasons(const AccessFacts& facts) {
   if (!facts.same_user_namespace)
     reasons.emplace_back("it is in another user namespace, where our capabilities do not count");
   if (facts.filtered) reasons.emplace_back("memsnap runs under a seccomp filter, which may forbid ptrace");
-  if (reasons.empty())
-    reasons.emplace_back("a security module (AppArmor, SELinux) or a limit of the kernel forbids it");
   return reasons;
 }
 
-std::vector<std::string> refusal_hints(const AccessFacts& facts, pid_t pid) {
+}  // namespace
+
+std::vector<std::string> refusal_reasons(const AccessFacts& facts) {
+  std::vector<std::string> reasons = known_reasons(facts);
+  if (reasons.empty())
+    reasons.emplace_back("a security module (AppArmor, SELinux, Landlock) or a limit of the kernel forbids it");
+  return reasons;
+}
+
+std::vector<std::string> refusal_hints(const AccessFacts& facts) {
   std::vector<std::string> hints;
-  if (facts.yama_scope < 3 && !facts.capable) hints.emplace_back("run it as root, or as a user with CAP_SYS_PTRACE");
+  if (facts.yama_scope >= 3) return hints;
+  const bool is_confined = known_reasons(facts).empty() || facts.filtered || !facts.in_first_user_namespace;
+  if (!facts.capable) hints.emplace_back("run it as root, or as a user with CAP_SYS_PTRACE");
+  if (lacks_override(facts)) hints.emplace_back("run it as root, or with both capabilities");
   if (!facts.container.empty() && facts.filtered) {
     hints.emplace_back("docker run --cap-add SYS_PTRACE --pid container:" + facts.container.substr(0, kShownId) +
                        " ...");
-    hints.emplace_back("kubectl debug -it POD --target=CONTAINER --profile=sysadmin --image=...");
+    hints.emplace_back("kubectl debug -it POD --target=CONTAINER --profile=general --image=...");
   }
-  hints.push_back(fmt::format("more: memsnap doctor {}", pid));
+  if (is_confined) {
+    hints.emplace_back(
+        "run it as root outside of what confines memsnap: from a shell of the machine, not of a sandbox, service or "
+        "container");
+  }
   return hints;
+}
+
+bool sudo_may_help() {
+  return yama_scope() < 3 && in_first_user_namespace() &&
+         status_field(read_all("/proc/self/status"), "NoNewPrivs") != "1";
 }
 
 Error permission_error(pid_t pid, int error) {
   const AccessFacts facts = read_access_facts(pid);
   std::string hint;
-  for (const auto& lines : {refusal_reasons(facts), refusal_hints(facts, pid)}) {
-    for (const std::string& line : lines) hint += (hint.empty() ? "" : "\n") + line;
+  for (const auto& lines : {refusal_reasons(facts), refusal_hints(facts)}) {
+    for (const std::string& line : lines) hint += line + '\n';
   }
+  hint += fmt::format("more: memsnap doctor {}", pid);
   return {ExitCode::kNoPermission,
           fmt::format("cannot attach to {} ({}, user {}): {}", pid, facts.name, facts.user, std::strerror(error)),
           hint};

@@ -111,7 +111,7 @@ void add_capture_options(po::options_description& options, bool by_size) {
   auto add = options.add_options();
   add("output,o", po::value<std::string>()->value_name("PATTERN"),
       "file to write: %p pid, %n name, %h host, %t time (UTC), %c container, %k kind; default %n-%p-%t.msnap in "
-      "$MEMSNAP_DIR, else ~/.local/state/memsnap");
+      "the directory of --dir");
   add("force,f", po::bool_switch(), "replace the file when it exists");
   add_look_options(options);
   add("native", po::bool_switch(),
@@ -157,7 +157,7 @@ SnapshotRequest Capturer::request_for(pid_t pid, std::uint64_t start_time) const
 std::string Capturer::path_for(const Candidate& target) const {
   const NameParts parts{target.pid, target.name, host_name(), now_ns(), target.container, kind_name(kind_)};
   const auto wanted = option_value<std::string>(invocation_.options, "output");
-  const std::string path = snapshot_path(wanted, wanted ? "" : directory_of_snapshots(), parts);
+  const std::string path = snapshot_path(wanted, wanted ? "" : directory_of_snapshots(invocation_.options), parts);
   return force_ || (wanted && names_one_file(*wanted)) ? path : path_not_taken(path);
 }
 
@@ -167,7 +167,7 @@ std::string Capturer::plan_path(const Candidate& target) const { return save_ ? 
 std::string Capturer::writable_path_for(const Candidate& target) const {
   const po::variables_map& options = invocation_.options;
   if (!save_) return "";
-  if (options.count("output") == 0) make_private_directory(directory_of_snapshots());
+  if (options.count("output") == 0) make_private_directory(directory_of_snapshots(options));
   std::string path = path_for(target);
   require_writable(path, force_, option_value<SizeOrPercent>(options, "min-free"));
   return path;

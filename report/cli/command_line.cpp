@@ -161,9 +161,11 @@ po::options_description global_options() {
   add("csv", po::bool_switch(), "a table as CSV with a header");
   add("log-format", one_of("log-format", {"text", "json"}), "format of the messages on stderr");
   add("color", one_of("color", {"auto", "always", "never"}), "NO_COLOR and CLICOLOR_FORCE are known too");
-  add("no-pager", po::bool_switch(), "else MEMSNAP_PAGER, PAGER, less -FRX, on a terminal");
+  add("no-pager", po::bool_switch(), "else MEMSNAP_PAGER, PAGER, less -FRX, on a terminal; as root less -FRX");
   add("ascii", po::bool_switch(), "no box drawing; automatic when the locale is not UTF-8");
   add("units", one_of("units", {"iec", "si", "bytes"}), "1 KiB = 1024 (default), 1 kB = 1000, plain numbers");
+  add("dir", po::value<std::string>()->value_name("DIR"),
+      "where snapshots, captures and logs are unless a file is named; default ~/.local/state/memsnap");
   add("config", po::value<std::string>()->value_name("FILE"), "INI file with the names of the long options");
   return options;
 }

@@ -44,8 +44,9 @@ DiffSort sort_of(const std::string& word) {
 }
 
 // FILE FILE, PID@-2 PID@-1, or PID alone: its last two.
-std::pair<std::string, std::string> chosen_files(const std::vector<std::string>& words) {
-  const std::string directory = directory_of_snapshots();
+std::pair<std::string, std::string> chosen_files(const Invocation& invocation) {
+  const std::vector<std::string>& words = invocation.arguments;
+  const std::string directory = directory_of_snapshots(invocation.options);
   if (words.size() == 1 && parse_process_number(words.front())) {
     return {snapshot_named(words.front() + "@-2", directory), snapshot_named(words.front() + "@-1", directory)};
   }
@@ -129,7 +130,7 @@ ExitCode run_diff(const Invocation& invocation) {
   if (const auto text = option_value<std::string>(invocation.options, "fail-on")) {
     limit = Expression::parse(*text, fail_names());
   }
-  const auto files = chosen_files(invocation.arguments);
+  const auto files = chosen_files(invocation);
   if (diffs_allocations(invocation, files)) return diff_allocations(invocation, files, options, limit);
   const bool tree = options.by == DiffBy::kModule || options.by == DiffBy::kPath;
   const Parts parts = options.by == DiffBy::kMemory ? 0 : tree ? kPartsTree : kPartTypes;

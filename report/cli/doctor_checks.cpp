@@ -152,7 +152,9 @@ void check_python(Checklist& list, const ProcessFacts& facts) {
   if (!python.error) {
     return list.ok("python", fmt::format("{} is CPython {}, its layout is verified", facts.info.pid, python.version));
   }
-  list.bad(python.error->code(), "python", python.error->what(), python.error->hint());
+  std::string hint = python.error->hint();
+  for (std::size_t at = 0; (at = hint.find('\n', at)) != std::string::npos;) hint.replace(at, 1, "; ");
+  list.bad(python.error->code(), "python", python.error->what(), hint);
 }
 
 void check_allocator(Checklist& list, pid_t pid) {
@@ -193,21 +195,25 @@ void check_state(Checklist& list, const ProcessFacts& facts) {
   if (!same) list.ok("namespace", "mount namespace differs: nothing of it is needed, its files are read from memory");
 }
 
-void check_memory_limit(Checklist& list, pid_t pid) {
-  const auto limits = memory_limits(pid);
-  const auto room = memory_headroom(limits);
-  if (!room) return;
-  const FreezeCost cost = read_freeze_cost(pid);
-  const std::uint64_t need = predicted_child_memory(cost, true) + last_headroom(limits);
-  const std::string text = fmt::format("{} are left below its memory limit, a frozen copy may need {}",
-                                       bytes_text(*room, Units::kIec), bytes_text(need, Units::kIec));
-  if (*room >= need) {
-    list.ok("memory_limit", text);
-  } else {
-    list.warn("memory_limit", text,
-              fmt::format("a snapshot stops it instead, for about {} ms; a copy is made with --method freeze only",
-                          predicted_copy_pause(cost).count()));
+// Asks what a snapshot asks before it touches anything, and says what it would do.
+void check_room(Checklist& list, pid_t pid, const FreezeOptions& freeze) {
+  bool stops = false;
+  try {
+    if (freeze.method == Method::kRead) return;
+    if (freeze.method == Method::kStop) return require_room_for_copy(pid);
+    require_room(pid, freeze, &stops);
+  } catch (const Error& error) {
+    if (!stops) return list.bad(error.code(), "room", error.what(), error.hint());
+    return list.warn("room", error.what(),
+                     fmt::format("a snapshot stops it instead, for about {} ms",
+                                 predicted_copy_pause(read_freeze_cost(pid)).count()));
   }
+  const auto limits = memory_limits(pid);
+  const auto left = memory_headroom(limits);
+  if (!left) return;
+  const std::uint64_t need = predicted_child_memory(read_freeze_cost(pid), true) + last_headroom(limits);
+  list.ok("room", fmt::format("{} are left below its memory limit, a frozen copy may need {}",
+                              bytes_text(*left, Units::kIec), bytes_text(need, Units::kIec)));
 }
 
 void check_space(Checklist& list, const ProcessFacts& facts, std::string directory) {
@@ -244,7 +250,7 @@ DoctorResult check_machine() {
   return list.take();
 }
 
-DoctorResult check_process(pid_t pid, const std::string& directory) {
+DoctorResult check_process(pid_t pid, const std::string& directory, const FreezeOptions& freeze) {
   Checklist list;
   const auto facts = read_process(pid);
   if (!facts) {
@@ -253,11 +259,13 @@ DoctorResult check_process(pid_t pid, const std::string& directory) {
     return list.take();
   }
   if (!may_attach(pid)) {
-    std::string reasons;
-    for (const std::string& reason : refusal_reasons(read_access_facts(pid)))
-      reasons += (reasons.empty() ? "" : "; ") + reason;
+    const AccessFacts access = read_access_facts(pid);
+    std::string why;
+    for (const auto& lines : {refusal_reasons(access), refusal_hints(access)}) {
+      for (const std::string& line : lines) why += (why.empty() ? "" : "; ") + line;
+    }
     list.bad(ExitCode::kNoPermission, "permission",
-             fmt::format("the kernel does not let this user look at {} (user {})", pid, facts->info.user), reasons);
+             fmt::format("the kernel does not let this user look at {} (user {})", pid, facts->info.user), why);
     return list.take();
   }
   list.ok("permission", fmt::format("the kernel lets this user look at {} (user {})", pid, facts->info.user));
@@ -265,7 +273,7 @@ DoctorResult check_process(pid_t pid, const std::string& directory) {
   check_allocator(list, pid);
   check_state(list, *facts);
   check_main_thread(list, pid);
-  check_memory_limit(list, pid);
+  check_room(list, pid, freeze);
   check_space(list, *facts, directory);
   return list.take();
 }

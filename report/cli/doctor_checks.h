@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "attach/base/error.h"
+#include "attach/frozen_process.h"
 #include "report/process_report.h"
 
 namespace memsnap {
@@ -14,11 +15,11 @@ namespace memsnap {
 struct DoctorResult {
   std::vector<Check> checks;
   ExitCode code =
-      ExitCode::kDone;  // kNoPermission, kUnsupported, kBusy, kNoSuchProcess: the first that stands in the way
+      ExitCode::kDone;  // the first that stands in the way: kNoPermission, kUnsupported, kBusy, kGaveUp, ...
 };
 
 DoctorResult check_machine();
-// `directory`: where the snapshot would be written.
-DoctorResult check_process(pid_t pid, const std::string& directory);
+// `directory`: where the snapshot would be written. `freeze`: how it would be taken.
+DoctorResult check_process(pid_t pid, const std::string& directory, const FreezeOptions& freeze);
 
 }  // namespace memsnap

@@ -3,6 +3,7 @@
 #include <iterator>
 #include <utility>
 
+#include "report/cli/capture.h"
 #include "report/cli/commands.h"
 #include "report/cli/doctor_checks.h"
 #include "report/cli/option_values.h"
@@ -19,7 +20,8 @@ namespace po = boost::program_options;
 ExitCode write_diagnosis(const Invocation& invocation, pid_t pid) {
   DoctorResult result = check_machine();
   if (pid != 0) {
-    DoctorResult process = check_process(pid, directory_of_snapshots());
+    DoctorResult process =
+        check_process(pid, directory_of_snapshots(invocation.options), freeze_options(invocation.options));
     result.checks.insert(result.checks.end(), std::make_move_iterator(process.checks.begin()),
                          std::make_move_iterator(process.checks.end()));
     if (result.code == ExitCode::kDone) result.code = process.code;
@@ -60,8 +62,10 @@ Command doctor_command() {
   add_selector_options(command.options, true);
   command.options.add_options()("fix-hints", po::bool_switch(),
                                 "what to do, also where nothing is wrong enough to say so");
+  add_freeze_options(command.options);
   command.examples = {{"memsnap doctor", "the machine"}, {"memsnap doctor 4242", "the machine and process 4242"}};
-  command.exit_codes = {ExitCode::kNoSuchProcess, ExitCode::kNoPermission, ExitCode::kUnsupported, ExitCode::kBusy};
+  command.exit_codes = {ExitCode::kNoSuchProcess, ExitCode::kNoPermission, ExitCode::kUnsupported, ExitCode::kBusy,
+                        ExitCode::kGaveUp};
   command.run = run_doctor;
   return command;
 }

@@ -15,10 +15,10 @@ ExitCode run_export(const Invocation& invocation) {
   const auto format = option_value<std::string>(invocation.options, "format");
   if (!format) throw Error(ExitCode::kUsage, "which format?", "--format openmetrics or --format prometheus");
   std::vector<std::string> files = invocation.arguments;
-  if (files.empty()) files.push_back(input_file(files));
+  if (files.empty()) files.push_back(input_file(invocation, files));
   std::vector<ProcessFigures> processes;
   for (const std::string& file : files)
-    processes.push_back(process_figures(load_checked(input_file({file}), kPartTypes)));
+    processes.push_back(process_figures(load_checked(input_file(invocation, {file}), kPartTypes)));
   const std::string text =
       metrics_text(std::move(processes), std::nullopt,
                    *format == "openmetrics" ? MetricsFormat::kOpenMetrics : MetricsFormat::kPrometheus,

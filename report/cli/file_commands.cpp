@@ -88,7 +88,7 @@ void write_info(const Invocation& invocation, const std::string& file, const Sna
 
 ExitCode run_info(const Invocation& invocation) {
   std::vector<std::string> files = invocation.arguments;
-  if (files.empty()) files.push_back(newest_snapshot(directory_of_snapshots()));
+  if (files.empty()) files.push_back(newest_snapshot(directory_of_snapshots(invocation.options)));
   if (files.size() > 1 && invocation.output.format() == Format::kJson) {
     throw Error(ExitCode::kUsage, "--json is one document: several files need --jsonl", "");
   }

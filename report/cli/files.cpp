@@ -25,8 +25,8 @@ constexpr std::size_t kLongestPart = 40;
 constexpr std::uint64_t kMinFreeBytes = std::uint64_t{1} << 30;
 constexpr double kMinFreePercent = 5;
 
-std::string home_directory(const GetVariable& variable, bool secure) {
-  if (!secure) {
+std::string home_directory(const GetVariable& variable, bool trusted) {
+  if (trusted) {
     if (const auto home = variable("HOME"); home && home->starts_with('/')) return *home;
   }
   const passwd* entry = ::getpwuid(::getuid());
@@ -62,11 +62,8 @@ void require_space(const std::string& folder, const std::optional<SizeOrPercent>
 
 }  // namespace
 
-std::string default_directory(const GetVariable& variable, bool secure) {
-  if (!secure) {
-    if (const auto chosen = variable("MEMSNAP_DIR"); chosen && !chosen->empty()) return *chosen;
-  }
-  return home_directory(variable, secure) + "/.local/state/memsnap";
+std::string default_directory(const GetVariable& variable, bool trusted) {
+  return home_directory(variable, trusted) + "/.local/state/memsnap";
 }
 
 void make_private_directory(const std::string& path) {
@@ -77,7 +74,7 @@ void make_private_directory(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return;
   throw Error(ExitCode::kCannotWrite, fmt::format("cannot make the directory {}: {}", path, std::strerror(errno)),
-              "name a file with -o, or another directory with MEMSNAP_DIR");
+              "name a file with -o, or another directory with --dir");
 }
 
 std::string newest_snapshot(const std::string& directory) {

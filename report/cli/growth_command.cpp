@@ -29,9 +29,10 @@ struct Dated {
 };
 
 // The files named, or all of a process, in the order in which they were taken.
-std::vector<Dated> chosen_files(const std::vector<std::string>& words) {
+std::vector<Dated> chosen_files(const Invocation& invocation) {
+  const std::vector<std::string>& words = invocation.arguments;
   std::vector<std::string> paths;
-  const std::string directory = directory_of_snapshots();
+  const std::string directory = directory_of_snapshots(invocation.options);
   const auto pid = words.size() == 1 ? parse_process_number(words.front()) : std::nullopt;
   if (pid) paths = snapshots_of(directory, pid->value);
   for (const std::string& word : words) {
@@ -74,7 +75,7 @@ class SeriesTable {
 };
 
 ExitCode run_growth(const Invocation& invocation) {
-  const std::vector<Dated> files = chosen_files(invocation.arguments);
+  const std::vector<Dated> files = chosen_files(invocation);
   const bool heap = std::all_of(files.begin(), files.end(),
                                 [](const Dated& file) { return file.header.kind == SnapshotKind::kHeap; });
   SeriesTable types(files.size());

@@ -51,7 +51,7 @@ ExitCode run_inspect(const Invocation& invocation) {
     inspect(invocation, capture->result.snapshot, *words.object);
     return verdict(*capture, invocation.log);
   }
-  inspect(invocation, load_checked(input_file(words.files), kPartsAll), *words.object);
+  inspect(invocation, load_checked(input_file(invocation, words.files), kPartsAll), *words.object);
   return ExitCode::kDone;
 }
 

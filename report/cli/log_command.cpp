@@ -81,8 +81,8 @@ void choose_file(LogRequest& request, const Invocation& invocation) {
   }
   request.file = is_file       ? words.front()
                  : log         ? *log
-                 : request.pid ? point_log_of(directory_of_snapshots(), *request.pid)
-                               : newest_point_log(directory_of_snapshots());
+                 : request.pid ? point_log_of(directory_of_snapshots(invocation.options), *request.pid)
+                               : newest_point_log(directory_of_snapshots(invocation.options));
 }
 
 LogRequest read_request(const Invocation& invocation) {

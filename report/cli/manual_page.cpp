@@ -91,15 +91,25 @@ std::string exit_codes() {
 std::string environment_and_files() {
   std::string out =
       ".SH ENVIRONMENT\n" +
-      filled("As root, options are taken neither from the environment nor from a file in the home directory.");
-  out += entry("MEMSNAP_OPTION", "the value of --option where the command line has none, as MEMSNAP_UNITS=si");
-  out += entry("MEMSNAP_DIR", "the default directory of snapshots, captures and logs");
+      filled(
+          "As root, and when the program is set-uid, neither the environment nor a file in the home directory counts, "
+          "and home is what passwd(5) says; /etc/memsnap.conf and the command line do. What describes the terminal "
+          "(TERM, COLUMNS, the locale, NO_COLOR, CLICOLOR_FORCE) always counts.");
+  out += entry("MEMSNAP_OPTION",
+               "the value of --option where the command line has none, as MEMSNAP_UNITS=si, or MEMSNAP_DIR");
   out += entry("MEMSNAP_PAGER, PAGER", "what shows a long text on a terminal");
+  out += entry("HOME, XDG_CONFIG_HOME", "where the configuration and the default directory are");
   out += entry("NO_COLOR, CLICOLOR_FORCE", "never, or always, use colours");
   out += ".SH FILES\n";
   out += entry("~/.config/memsnap/config, /etc/memsnap.conf",
                "values of options, as lines NAME = VALUE; those below [COMMAND] are for one command");
   out += entry("~/.local/state/memsnap", "the default directory");
+  out += ".SH EXAMPLES\n";
+  out += entry("memsnap ps", "the Python processes, and which of them can be looked at");
+  out += entry("sudo memsnap attach 4242", "where the memory of process 4242 is, and 10 s of allocations");
+  out += entry("sudo memsnap snapshot 4242 -o before.msnap", "everything that is on its heap, in a file");
+  out += entry("memsnap summary before.msnap -n 10", "the ten types that keep most alive");
+  out += entry("memsnap diff before.msnap after.msnap", "what came and what went");
   return out;
 }
 

@@ -108,8 +108,8 @@ void require_objects(const Snapshot& snapshot) {
   }
 }
 
-BitSet new_since(const std::string& word, const Snapshot& after) {
-  const std::string base = snapshot_named(word, directory_of_snapshots());
+BitSet new_since(const Invocation& invocation, const std::string& word, const Snapshot& after) {
+  const std::string base = snapshot_named(word, directory_of_snapshots(invocation.options));
   const Snapshot before = load_checked(base, kPartTypes | kPartNodes | kPartAddresses | kPartTexts);
   if (before.header.kind != SnapshotKind::kHeap) {
     throw usage(fmt::format("{} has types only: there are no single objects in it", base),

@@ -30,6 +30,6 @@ void require_objects(const Snapshot& snapshot);
 
 // The nodes of `after` that are new since the snapshot `word` means (FILE, PID@-N). Throws Error kUsage for another
 // process.
-BitSet new_since(const std::string& word, const Snapshot& after);
+BitSet new_since(const Invocation& invocation, const std::string& word, const Snapshot& after);
 
 }  // namespace memsnap

@@ -50,7 +50,7 @@ ExitCode run_objects(const Invocation& invocation) {
     if (option_flag(options, "unreachable")) among = std::move(unreachable);
   }
   if (const auto base = option_value<std::string>(options, "new-since")) {
-    among = both(graph, std::move(among), new_since(*base, snapshot));
+    among = both(graph, std::move(among), new_since(invocation, *base, snapshot));
   }
   query.among = among ? &*among : nullptr;
   query.cycles = cycles ? &*cycles : nullptr;

@@ -46,10 +46,17 @@ int write_to(int fd, std::string_view text) {
   return 0;
 }
 
-[[noreturn]] void run_pager(const std::string& command, int input) {
+// `confined`: it is root's, and neither the environment nor a file in the home directory tells it what to run.
+[[noreturn]] void run_pager(const std::string& command, int input, bool confined) {
   ::dup2(input, STDIN_FILENO);
   std::signal(SIGPIPE, SIG_DFL);
   std::signal(SIGXFSZ, SIG_DFL);
+  if (confined) {
+    const std::string terminal = "TERM=" + environment_variable("TERM").value_or("dumb");
+    const std::array<const char*, 5> environment{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LESSSECURE=1", terminal.c_str(),
+                                                 locale_is_utf8() ? "LC_ALL=C.UTF-8" : "LC_ALL=C", nullptr};
+    ::execle("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr), environment.data());
+  }
   ::execl("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr));
   ::_exit(127);
 }
@@ -108,7 +115,7 @@ bool Output::write_paged(std::string_view text) {
   FileDescriptor write_end(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) return false;
-  if (child == 0) run_pager(options_.pager, read_end.get());
+  if (child == 0) run_pager(options_.pager, read_end.get(), options_.pager_is_confined);
   read_end.reset();
   write_to(write_end.get(), text);  // a reader that quits early has seen enough
   write_end.reset();

@@ -15,7 +15,8 @@ struct OutputOptions {
   Format format = Format::kText;
   TextStyle style;
   Terminal terminal;
-  std::string pager;  // a shell command; empty: none
+  std::string pager;               // a shell command; empty: none
+  bool pager_is_confined = false;  // it gets no environment
 };
 
 // The reader of standard output went away: nobody is to be told.

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "report/cli/capture.h"
 #include "report/cli/doctor_checks.h"
 #include "report/cli/files.h"
 #include "report/cli/option_values.h"
@@ -26,7 +27,9 @@ ExitCode write_plan(const Invocation& invocation, const Candidate& target, const
   plan.pid = target.pid;
   plan.file = path;
   plan.checks = check_machine().checks;
-  DoctorResult process = check_process(target.pid, path.empty() ? directory_of_snapshots() : folder_of(path));
+  DoctorResult process =
+      check_process(target.pid, path.empty() ? directory_of_snapshots(invocation.options) : folder_of(path),
+                    freeze_options(invocation.options));
   append(plan.checks, std::move(process.checks));
   plan.works = process.code == ExitCode::kDone;
   const std::string how = method == "read"   ? "read while it runs (not consistent)"

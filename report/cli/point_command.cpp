@@ -97,7 +97,7 @@ ExitCode make_point(const Invocation& invocation, const PointOptions& options, c
   };
   PointLogOptions how;
   how.cancelled = invocation.cancelled;
-  const std::string path = options.log ? *options.log : default_point_log(wanted.process);
+  const std::string path = options.log ? *options.log : default_point_log(invocation, wanted.process);
   PointLog log = PointLog::for_writing(path, how);
   const std::vector<MemoryPoint> made = log.append(wanted);
   for (const MemoryPoint& point : made) {
@@ -144,7 +144,7 @@ Command point_command() {
       "attach'. Nothing in a log is ever changed; many may add to it at once.";
   auto add = command.options.add_options();
   add("log", po::value<std::string>()->value_name("FILE"),
-      "the log to add to; default one for each process in $MEMSNAP_DIR, else ~/.local/state/memsnap");
+      "the log to add to; default one for each process in the directory of --dir");
   add("objects", po::bool_switch(), "count the Python objects too");
   add("print", po::bool_switch(), "print the bytes: of the objects with --objects, else RSS");
   add("note", po::value<std::string>()->value_name("TEXT"), "a remark that is kept with the point");

@@ -33,8 +33,8 @@ void check_point_texts(const std::string& id, const std::string& note) {
   throw Error(ExitCode::kUsage, fmt::format("--note has {} bytes at most", kLongestNote), "");
 }
 
-std::string default_point_log(const ProcessKey& process) {
-  const std::string directory = directory_of_snapshots();
+std::string default_point_log(const Invocation& invocation, const ProcessKey& process) {
+  const std::string directory = directory_of_snapshots(invocation.options);
   make_private_directory(directory);
   return point_log_path(directory, process);
 }
@@ -48,7 +48,7 @@ void record_snapshot_point(const Invocation& invocation, const SnapshotHeader& h
   wanted.measure = [&header] { return memory_of(header); };
   PointLogOptions how;
   how.cancelled = invocation.cancelled;
-  const std::string path = default_point_log(wanted.process);
+  const std::string path = default_point_log(invocation, wanted.process);
   const MemoryPoint made = PointLog::for_writing(path, how).append(wanted).back();
   invocation.log.info("point", fmt::format("point '{}' in {}", made.id, path));
 }

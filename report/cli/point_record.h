@@ -16,7 +16,7 @@ inline constexpr const char* kFirstPointId = "memsnap attach";
 void check_point_texts(const std::string& id, const std::string& note);
 
 // The log of a process in the default directory, which is made.
-std::string default_point_log(const ProcessKey& process);
+std::string default_point_log(const Invocation& invocation, const ProcessKey& process);
 
 // A point with the figures of a snapshot that was just taken, in the default log.
 void record_snapshot_point(const Invocation& invocation, const SnapshotHeader& header, const std::string& id);

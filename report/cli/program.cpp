@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "attach/preflight.h"
 #include "report/cli/command_line.h"
 #include "report/cli/commands.h"
 #include "report/cli/error_report.h"
@@ -46,12 +47,10 @@ Error unknown_command(const std::vector<Command>& commands, const std::string& n
           meant.empty() ? "memsnap help lists the commands" : fmt::format("did you mean {}?", meant)};
 }
 
-bool secure_execution() { return ::getauxval(AT_SECURE) != 0; }
-
 OptionSources option_sources() {
   OptionSources sources;
   sources.variable = environment_variable;
-  sources.trusted = ::geteuid() != 0 && !secure_execution();
+  sources.trusted = is_environment_trusted();
   if (sources.trusted) {
     auto folder = environment_variable("XDG_CONFIG_HOME");
     const auto home = environment_variable("HOME");
@@ -79,8 +78,9 @@ Format chosen_format(const po::variables_map& values) {
 }
 
 std::string pager_command(const po::variables_map& values) {
-  if (flag(values, "no-pager") || secure_execution()) return {};
+  if (flag(values, "no-pager") || ::getauxval(AT_SECURE) != 0) return {};
   for (const char* name : {"MEMSNAP_PAGER", "PAGER"}) {
+    if (!is_environment_trusted()) break;
     if (const auto pager = environment_variable(name)) return *pager == "cat" ? "" : *pager;
   }
   return "less -FRX";
@@ -100,6 +100,7 @@ OutputOptions output_options(const po::variables_map& values) {
   options.style.ascii = flag(values, "ascii") || !locale_is_utf8();
   options.style.units = units == "si" ? Units::kSi : units == "bytes" ? Units::kBytes : Units::kIec;
   options.pager = pager_command(values);
+  options.pager_is_confined = !is_environment_trusted();
   return options;
 }
 
@@ -123,7 +124,7 @@ bool asks_for_json(const std::vector<std::string>& words) {
 // Every failure says what to do about it.
 std::string advice(const Error& error, const std::vector<std::string>& words) {
   std::string hint = error.hint();
-  if (error.code() == ExitCode::kNoPermission && ::geteuid() != 0) {
+  if (error.code() == ExitCode::kNoPermission && ::geteuid() != 0 && sudo_may_help()) {
     if (!hint.empty()) hint += '\n';
     hint += fmt::format("try: sudo {}", shell_command(own_path(), words));
   }

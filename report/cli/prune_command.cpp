@@ -42,7 +42,8 @@ ExitCode run_prune(const Invocation& invocation) {
                 "say what is kept: --keep, --keep-for, --max-total or --thin");
   }
   if (invocation.arguments.size() > 1) throw Error(ExitCode::kUsage, "one directory at a time", "");
-  const std::string directory = invocation.arguments.empty() ? directory_of_snapshots() : invocation.arguments.front();
+  const std::string directory =
+      invocation.arguments.empty() ? directory_of_snapshots(invocation.options) : invocation.arguments.front();
   std::error_code error;
   if (!invocation.arguments.empty() && !std::filesystem::is_directory(directory, error)) {
     throw Error(ExitCode::kBadFile, fmt::format("{} is no directory", directory), "name the one the snapshots are in");

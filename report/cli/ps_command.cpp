@@ -27,9 +27,10 @@ ProcessRow row_of(const ProcessFacts& facts) {
   row.container = facts.info.container;
   row.name = facts.info.name;
   row.command_line = facts.info.command_line;
-  const bool permitted = may_attach(facts.info.pid);
+  bool permitted = may_attach(facts.info.pid);
   if (permitted) {
     const PythonFacts python = read_python(facts.info.pid);
+    permitted = !python.error || python.error->code() != ExitCode::kNoPermission;
     row.python = python.version;
     if (python.error) row.reason = python.error->what();
   }

@@ -1,7 +1,6 @@
 #include "report/cli/report_command.h"
 
 #include <fmt/format.h>
-#include <sys/auxv.h>
 
 #include "report/cli/files.h"
 #include "report/cli/option_values.h"
@@ -23,15 +22,18 @@ void write_report(const Invocation& invocation, const Report& report) {
   invocation.output.write_file(report, *path, option_flag(invocation.options, "force"));
 }
 
-std::string directory_of_snapshots() { return default_directory(environment_variable, ::getauxval(AT_SECURE) != 0); }
+std::string directory_of_snapshots(const po::variables_map& options) {
+  const auto chosen = option_value<std::string>(options, "dir");
+  return chosen ? *chosen : default_directory(environment_variable, is_environment_trusted());
+}
 
-std::string input_file(const Invocation& invocation) { return input_file(invocation.arguments); }
+std::string input_file(const Invocation& invocation) { return input_file(invocation, invocation.arguments); }
 
-std::string input_file(const std::vector<std::string>& arguments) {
+std::string input_file(const Invocation& invocation, const std::vector<std::string>& arguments) {
   if (arguments.size() > 1) {
     throw Error(ExitCode::kUsage, fmt::format("one FILE at a time, not {}", arguments.size()), "");
   }
-  if (arguments.empty()) return newest_snapshot(directory_of_snapshots());
+  if (arguments.empty()) return newest_snapshot(directory_of_snapshots(invocation.options));
   const std::string& file = arguments.front();
   if (parse_process_number(file)) {
     throw Error(ExitCode::kUsage, fmt::format("{} is the number of a process, and a file is wanted", file),

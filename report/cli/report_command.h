@@ -20,8 +20,8 @@ void write_report(const Invocation& invocation, const Report& report);
 
 // The one FILE of the arguments, else the newest of the default directory. A bare number is a process: Error kUsage.
 std::string input_file(const Invocation& invocation);
-std::string input_file(const std::vector<std::string>& arguments);
-std::string directory_of_snapshots();
+std::string input_file(const Invocation& invocation, const std::vector<std::string>& arguments);
+std::string directory_of_snapshots(const boost::program_options::variables_map& options);  // --dir, else the default
 
 // The parts of a file that a report needs; every checksum of the file is compared first. Throws Error kBadFile;
 // kUsage when objects are wanted of a file that has allocations only.

@@ -26,10 +26,10 @@ constexpr std::uint32_t kDefaultPaths = 2;
 Error usage(const std::string& what, const std::string& hint) { return {ExitCode::kUsage, what, hint}; }
 
 // The object that retains most: of one type, or of those that are new.
-NodeIndex largest(const Snapshot& snapshot, const std::optional<std::string>& type,
+NodeIndex largest(const Invocation& invocation, const Snapshot& snapshot, const std::optional<std::string>& type,
                   const std::optional<std::string>& base) {
   std::optional<BitSet> among;
-  if (base) among = new_since(*base, snapshot);
+  if (base) among = new_since(invocation, *base, snapshot);
   const NodeIndex found = largest_object(snapshot.graph, wanted_types(snapshot.graph, type), among ? &*among : nullptr);
   if (found != kNoNode) return found;
   if (base) throw Error(ExitCode::kThreshold, fmt::format("no object is new since {}", *base), "an earlier snapshot?");
@@ -43,7 +43,7 @@ NodeIndex chosen(const Snapshot& snapshot, const Invocation& invocation, const s
   if ((type || base ? 1 : 0) + (wants_largest ? 1 : 0) + (word ? 1 : 0) != 1) {
     throw usage("one of ADDRESS, @N, --type, --new and --largest says which object", "memsnap help roots has examples");
   }
-  return word ? object_of_word(snapshot.graph, *word) : largest(snapshot, type, base);
+  return word ? object_of_word(snapshot.graph, *word) : largest(invocation, snapshot, type, base);
 }
 
 void write_dot(const Invocation& invocation, const std::string& text) {
@@ -59,7 +59,7 @@ ExitCode run_roots(const Invocation& invocation) {
   }
   const ObjectWords words = object_words(invocation.arguments);
   const std::optional<Capture> capture = look_at_process(invocation, words.files);
-  const Snapshot loaded = capture ? Snapshot() : load_checked(input_file(words.files), kPartsAll);
+  const Snapshot loaded = capture ? Snapshot() : load_checked(input_file(invocation, words.files), kPartsAll);
   const Snapshot& snapshot = capture ? capture->result.snapshot : loaded;
   require_objects(snapshot);
   const NodeIndex target = chosen(snapshot, invocation, words.object);

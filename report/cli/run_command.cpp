@@ -231,8 +231,8 @@ Command run_command() {
   add("module,m", po::value<std::string>()->value_name("MODULE"), "run a module, as python3 -m does");
   add("python", po::value<std::string>()->value_name("PATH"), "the Python for -m and a script; default python3");
   add("output,o", po::value<std::string>()->value_name("PATTERN"),
-      "file to write: %p pid, %n name, %h host, %t time (UTC), %k kind; default %n-%p-%t.msnap in $MEMSNAP_DIR, else "
-      "~/.local/state/memsnap");
+      "file to write: %p pid, %n name, %h host, %t time (UTC), %k kind; default %n-%p-%t.msnap in the directory of "
+      "--dir");
   add("force,f", po::bool_switch(), "replace the file when it exists");
   add_recording_options(command.options, "1");
   add("snapshot-at-exit", po::bool_switch(),

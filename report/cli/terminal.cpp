@@ -1,6 +1,7 @@
 #include "report/cli/terminal.h"
 
 #include <langinfo.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -49,6 +50,8 @@ bool use_color(ColorChoice choice, const Terminal& terminal, const GetVariable& 
 }
 
 bool locale_is_utf8() { return std::string_view(nl_langinfo(CODESET)) == "UTF-8"; }
+
+bool is_environment_trusted() { return ::geteuid() != 0 && ::getauxval(AT_SECURE) == 0; }
 
 std::optional<std::string> environment_variable(const std::string& name) {
   const char* value = std::getenv(name.c_str());

@@ -27,5 +27,7 @@ bool use_color(ColorChoice choice, const Terminal& terminal, const GetVariable& 
 bool locale_is_utf8();  // of the environment; call setlocale(LC_CTYPE, "") first
 
 std::optional<std::string> environment_variable(const std::string& name);
+// False as root and when AT_SECURE is set: then it, and what is in the home directory, may be somebody else's word.
+bool is_environment_trusted();
 
 }  // namespace memsnap

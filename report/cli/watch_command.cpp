@@ -13,6 +13,7 @@
 #include "attach/memory_guard.h"
 #include "attach/process_id.h"
 #include "attach/stopped_process.h"
+#include "report/cli/capture.h"
 #include "report/cli/commands.h"
 #include "report/cli/doctor_checks.h"
 #include "report/cli/files.h"
@@ -124,7 +125,9 @@ class Watch {
   // What stands in the way is to be known now, and not when memory runs out. A process that only begins is not yet
   // seen to be Python.
   void require_that_it_would_work() const {
-    const DoctorResult found = check_process(target_.pid, folder_of(taker_.plan_path(target_)));
+    FreezeOptions freeze = freeze_options(invocation_.options);
+    if (copies_near_limit()) freeze.method = Method::kFreeze;
+    const DoctorResult found = check_process(target_.pid, folder_of(taker_.plan_path(target_)), freeze);
     for (const Check& check : found.checks) {
       if (check.verdict != Verdict::kBad) continue;
       if (found.code == ExitCode::kNoPermission) throw Error(found.code, check.text, check.hint);
@@ -162,12 +165,15 @@ class Watch {
   }
 
   // Near its limit a copy is not made unasked. Who watches for the limit has asked: else the process ends unseen.
+  bool copies_near_limit() const {
+    return invocation_.options.count("method") == 0 && invocation_.options.count("cgroup-over") != 0;
+  }
+
   ExitCode take_near_limit(const SnapshotTaker::Taken& taken) {
     try {
       return taker_.take(target_, taken);
     } catch (const Error& error) {
-      const po::variables_map& options = invocation_.options;
-      if (error.code() != ExitCode::kGaveUp || options.count("method") != 0 || options.count("cgroup-over") == 0) throw;
+      if (error.code() != ExitCode::kGaveUp || !copies_near_limit()) throw;
       invocation_.log.notice("copied_near_limit", fmt::format("{}; as by --method freeze", error.what()));
     }
     taker_.use_method(Method::kFreeze);

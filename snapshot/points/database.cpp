@@ -68,6 +68,7 @@ Database::Database(const std::string& path, DatabaseMode mode, const LockPatienc
     sqlite3_db_config(handle, trust, 0, nullptr);
   }
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  run("PRAGMA temp_store = MEMORY");  // no file where SQLITE_TMPDIR or TMPDIR say
   if (mode != DatabaseMode::kWrite) run("PRAGMA query_only = ON");
 }
 

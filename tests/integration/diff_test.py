@@ -129,7 +129,6 @@ class Diff(DiffCase):
         self.assertIn("rss", memory)
 
     def test_exit_codes_and_names_of_processes(self):
-        env = dict(os.environ, MEMSNAP_DIR=str(self.folder))
         self.take("a.msnap")
         self.do(b"list")
         self.take("b.msnap")
@@ -139,7 +138,7 @@ class Diff(DiffCase):
                 ([pid, "--fail-on", "delta > 100MiB"], 0), ([pid, "--exit-code"], 1), ([pid, "--fail-on", "delta >"], 2),
                 (["%d@-1" % pid, "%d@-1" % pid, "--exit-code"], 0), (["%d@-3" % pid, "%d@-1" % pid], 10), (["1@0", "1@-1"], 2),
                 ([], 2), ([pid, pid], 2), ([pid, "--fail-on", "delta_percent > 1 and largest > 500KiB"], 1)):
-            done = memsnap("diff", *arguments, env=env)
+            done = memsnap("diff", *arguments, directory=self.folder)
             self.assertEqual(status, done.status, "%s\n%s" % (arguments, done))
             self.assertEqual("delta > 100KiB" in done.err, arguments[1:] == ["--fail-on", "delta > 100KiB"], str(done))
 
@@ -196,8 +195,7 @@ class Growth(DiffCase):
         csv = memsnap("growth", *files, "--csv").out
         self.assertTrue(csv.startswith("kind,name,type,bytes_per_minute"), csv)
         self.assertEqual(2, memsnap("growth", *files[:2]).status)
-        env = dict(os.environ, MEMSNAP_DIR=str(self.folder))
-        self.assertEqual(done.json()["growing"], memsnap("growth", self.target.pid, "--json", "-n", "0", env=env).json()["growing"])
+        self.assertEqual(done.json()["growing"], memsnap("growth", self.target.pid, "--json", "-n", "0", directory=self.folder).json()["growing"])
 
 
 if __name__ == "__main__":

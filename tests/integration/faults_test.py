@@ -93,6 +93,18 @@ class Faults(harness.LiveTest):
         self.assertLessEqual(ends, {0, NO_MEMORY, NOT_LOADED})
         self.assertIn(NO_MEMORY, ends)
 
+    def test_a_small_stack_below_a_limit(self):
+        """The stack is grown before memory can run out, and only as far as its own limit lets it."""
+        for size in (300, 400, 512, 700, 1024, 1500, 2048):
+            def limits():
+                resource.setrlimit(resource.RLIMIT_STACK, (size << 10, size << 10))
+                resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+            for filled in (0, max(size // 4, 128) - 32):  # arguments and environment are on the stack too, a quarter of it at most
+                environment = dict(os.environ, **{"FILLED_%d" % n: "x" * 1000 for n in range(filled)})
+                result = memsnap("threads", self.pid, preexec_fn=limits, env=environment)
+                self.assertEqual(0, result.status, "%d KiB of stack, %d of environment: %s" % (size, filled, result))
+
+
 
 if __name__ == "__main__":
     harness.main()

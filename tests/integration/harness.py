@@ -64,11 +64,11 @@ def copy_for_everybody():
     return shutil.copy(MEMSNAP, folder)
 
 
-def memsnap(*arguments, timeout=PATIENCE, prefix=(), **popen):
-    """Runs memsnap to its end. One that hangs is an error of its own, not a timeout of the whole test."""
+def memsnap(*arguments, timeout=PATIENCE, prefix=(), directory=None, **popen):
+    """Runs memsnap to its end. One that hangs is an error of its own, not a timeout of the whole test. `directory`: where its files are."""
     started = time.monotonic()
     program = copy_for_everybody() if "user" in popen else MEMSNAP
-    command = [*prefix, program, *map(str, arguments)]
+    command = [*prefix, program, *(["--dir", str(directory)] if directory else []), *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, **popen)
     try:
         out, err = process.communicate(timeout=timeout)

@@ -64,7 +64,7 @@ class Place:
 
     def _answer(self, connection):
         with connection, connection.makefile("rb") as lines:
-            result = memsnap(*json.loads(lines.readline()), env=dict(os.environ, MEMSNAP_DIR=str(self.logs)))
+            result = memsnap(*json.loads(lines.readline()))
             connection.sendall(json.dumps({"out": result.out, "err": result.err, "status": result.status}).encode())
 
     def close(self):

@@ -157,7 +157,7 @@ class ModuleTest(LiveTest):
         return session
 
     def points_of(self, session):
-        result = memsnap("log", session.pid, "--json", env=dict(os.environ, MEMSNAP_DIR=str(self.place.logs)))
+        result = memsnap("log", session.pid, "--json", directory=self.place.logs)
         self.assertEqual(0, result.status, str(result))
         return result.json()["points"]
 
@@ -298,7 +298,7 @@ class ModuleTest(LiveTest):
         self.assertEqual(2, session.value("os.waitpid(pid, 0)[1] >> 8"))
         self.assertEqual(["parent"], session.value("memsnap.MEMLOGS.IDs"))
         self.assertEqual(["parent"], [point["id"] for point in self.points_of(session)])
-        logs = memsnap("log", session.value("pid"), "--ids", env=dict(os.environ, MEMSNAP_DIR=str(self.place.logs)))
+        logs = memsnap("log", session.value("pid"), "--ids", directory=self.place.logs)
         self.assertEqual("child\n", logs.out, str(logs))
 
     def test_under_yama_the_child_is_allowed_as_long_as_it_lives(self):

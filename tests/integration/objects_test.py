@@ -210,7 +210,7 @@ class Shop(harness.LiveTest):
             self.assertEqual((row["address"], row["rank"], row["retained"]),
                              (inspected["address"], inspected["rank"], inspected["retained"]))
             self.assertEqual(self.run_json("roots", self.file, row["address"]), self.run_json("roots", self.file, number))
-        newest = memsnap("inspect", "@1", "--json", env=dict(os.environ, MEMSNAP_DIR=str(self.folder)))
+        newest = memsnap("inspect", "@1", "--json", directory=self.folder)
         self.assertEqual(self.run_json("inspect", self.file, "@1"), newest.json())
 
     def test_garbage_in_cycles_is_found(self):
@@ -295,8 +295,8 @@ class Shop(harness.LiveTest):
     def test_a_running_process_is_asked_without_a_file(self):
         self.start()
         before = harness.fingerprint(self.target.pid)
-        environment = dict(os.environ, MEMSNAP_DIR=str(self.folder / "none"))
-        result = memsnap("inspect", self.target.pid, "0x" + self.planted, "--json", env=environment)
+        here = self.folder / "none"
+        result = memsnap("inspect", self.target.pid, "0x" + self.planted, "--json", directory=here)
         self.assertEqual(0, result.status, str(result))
         self.assertEqual([], harness.differences(before, harness.fingerprint(self.target.pid)))
         self.assertFalse((self.folder / "none").exists())
@@ -314,8 +314,7 @@ class Shop(harness.LiveTest):
         new = self.target.expect(b"grown ").decode()
         self.file = self.snapshot(self.target.pid)["file"]
         rows = self.objects("--new-since", first, "-n", "0")["objects"]
-        history = dict(os.environ, MEMSNAP_DIR=str(self.folder))
-        by_pid = memsnap("objects", "--new-since", "%d@-2" % self.target.pid, "-n", "0", "--json", env=history)
+        by_pid = memsnap("objects", "--new-since", "%d@-2" % self.target.pid, "-n", "0", "--json", directory=self.folder)
         self.assertEqual((0, rows), (by_pid.status, by_pid.status == 0 and by_pid.json()["objects"]), str(by_pid))
         self.assertIn("0x" + new, {row["address"] for row in rows})
         self.assertNotIn("0x" + self.planted, {row["address"] for row in rows})

@@ -90,6 +90,24 @@ class OomGroup(harness.LiveTest):
             target.say(b"x")
             target.expect(b"alive")
 
+    def test_doctor_says_what_a_snapshot_would_do(self):
+        def said(*options):
+            answer = memsnap("doctor", target.pid, "--json", *options)
+            [check] = [check for check in answer.json()["checks"] if check["check"] == "room"]
+            return answer.status, check["verdict"], check["text"] + check["hint"]
+
+        with Target(PROGRAM, self.group / "cgroup.procs", HELD) as target:
+            status, verdict, text = said()
+            self.assertEqual((DONE, "warn"), (status, verdict))
+            self.assertRegex(text, r"a snapshot stops it instead, for about \d+ ms")
+            status, verdict, text = said("--max-pause", "20ms")
+            self.assertEqual((GAVE_UP, "bad"), (status, verdict))
+            self.assertIn("more than --max-pause 20 ms", text)
+            self.assertRegex(text, r"--method stop --max-pause \d+ms")
+            self.assertEqual(GAVE_UP, memsnap("snapshot", target.pid, "-q", "-o", self.file_name(), "--max-pause", "20ms").status)
+            plan = memsnap("snapshot", target.pid, "-o", self.file_name(), "--max-pause", "20ms", "--dry-run")
+            self.assertEqual(GAVE_UP, plan.status, str(plan))
+
 
 if __name__ == "__main__":
     harness.require_supported_python()

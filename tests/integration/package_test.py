@@ -39,6 +39,11 @@ for file in share/man/man1/memsnap.1.gz share/bash-completion/completions/memsna
             share/doc/memsnap/README.md lib/python3/dist-packages/memsnap/auto.py; do
   test -s /usr/$file || { echo "missing: $file"; exit 1; }
 done
+memsnap help --completion bash | cmp - /usr/share/bash-completion/completions/memsnap
+memsnap help --completion zsh | cmp - /usr/share/zsh/vendor-completions/_memsnap
+memsnap help --completion fish | cmp - /usr/share/fish/vendor_completions.d/memsnap.fish
+gzip -dc /usr/share/man/man1/memsnap.1.gz > /tmp/memsnap.1
+memsnap help --man | cmp - /tmp/memsnap.1
 python=$(ls /usr/bin/python3.[0-9]* | grep -E '[0-9]$' | tail -1)
 (cd / && $python -c 'import memsnap; memsnap.METRIC = "rss"; memsnap.LOG = "/tmp/log.points"; memsnap.MEMPOINT("here"); print(len(memsnap.MEMLOGS), "point")')
 echo "compiled: $(ls -d /usr/lib/python3/dist-packages/memsnap/__pycache__)"

@@ -209,23 +209,23 @@ class Kept(Periodic):
                 self.assertEqual(left, {file.name for file in self.folder.iterdir()})
 
     def test_prune_takes_logs_of_points_that_are_over(self):
-        environment = dict(os.environ, MEMSNAP_DIR=str(self.folder))
+        here = self.folder
         with Target(SLEEPER) as running:
             with Target(SLEEPER) as ended:
                 for target in (running, ended):
-                    self.assertEqual(0, memsnap("point", target.pid, env=environment).status)
+                    self.assertEqual(0, memsnap("point", target.pid, directory=here).status)
                 chosen = self.folder / "chosen.points"
                 self.assertEqual(0, memsnap("point", ended.pid, "--log", chosen).status)
             (self.folder / ("%d-1-abc.points" % ended.pid)).write_text("no log")
             before = {file.name for file in self.folder.iterdir()}
             for option, gone in (("--keep-for=1d", 0), ("--keep=1", 0), ("--keep-for=1ms", 1)):
-                pretended = memsnap("prune", option, "--dry-run", "--json", env=environment).json()["removed"]
+                pretended = memsnap("prune", option, "--dry-run", "--json", directory=here).json()["removed"]
                 self.assertEqual(before, {file.name for file in self.folder.iterdir()})
-                done = memsnap("prune", option, "--json", env=environment).json()["removed"]
+                done = memsnap("prune", option, "--json", directory=here).json()["removed"]
                 self.assertEqual((gone, pretended), (len(done), done))
             self.assertEqual(ended.pid, done[0]["pid"])
             self.assertEqual(before - {os.path.basename(done[0]["file"])}, {file.name for file in self.folder.iterdir()})
-            self.assertEqual(0, memsnap("log", running.pid, env=environment).status)
+            self.assertEqual(0, memsnap("log", running.pid, directory=here).status)
 
 
 class Selectors(Periodic):

@@ -152,28 +152,28 @@ class PointTest(LiveTest):
                 process.kill()
 
     def test_logs_are_beside_the_snapshots_one_for_each_process(self):
-        environment = dict(os.environ, MEMSNAP_DIR=str(self.folder / "here"))
+        here = self.folder / "here"
         with Sleeper() as one, Sleeper() as two:
             for target in (one, two, one):
-                self.assertEqual(0, memsnap("point", target.pid, env=environment).status)
+                self.assertEqual(0, memsnap("point", target.pid, directory=here).status)
             files = sorted((self.folder / "here").iterdir())
             self.assertEqual(2, len(files), files)
             for file in files:
                 self.assertEqual(0o600, file.stat().st_mode & 0o777)
                 self.assertEqual(".points", file.suffix)
-            self.assertEqual(3, len(memsnap("log", one.pid, env=environment).out.splitlines()) - 1)
-            last = memsnap("log", "--json", env=environment).json()["points"]
+            self.assertEqual(3, len(memsnap("log", one.pid, directory=here).out.splitlines()) - 1)
+            last = memsnap("log", "--json", directory=here).json()["points"]
             self.assertEqual({one.pid}, {point["pid"] for point in last})
-            nothing = memsnap("log", os.getpid(), env=environment)
+            nothing = memsnap("log", os.getpid(), directory=here)
             self.assertEqual(BAD_FILE, nothing.status, str(nothing))
             self.assertIn("memsnap point", nothing.err)
 
     def test_a_snapshot_can_make_a_point(self):
-        environment = dict(os.environ, MEMSNAP_DIR=str(self.folder / "here"))
+        here = self.folder / "here"
         with Sleeper() as target:
-            taken = self.snapshot(target.pid, "--point", "nightly", env=environment)
-            again = self.snapshot(target.pid, "--kind", "session", "--point", "nightly", env=environment)
-            points = memsnap("log", target.pid, "--json", env=environment).json()["points"]
+            taken = self.snapshot(target.pid, "--point", "nightly", directory=here)
+            again = self.snapshot(target.pid, "--kind", "session", "--point", "nightly", directory=here)
+            points = memsnap("log", target.pid, "--json", directory=here).json()["points"]
             self.assertEqual(["memsnap attach", "nightly", "nightly-2"], [point["id"] for point in points])
             self.assertEqual([taken["bytes"], again["bytes"]], [point["pyobj"] for point in points[1:]])
             self.assertEqual(USAGE, memsnap("snapshot", target.pid, "--point", "a\nb").status)

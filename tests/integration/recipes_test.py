@@ -37,7 +37,7 @@ class Recipes(harness.LiveTest):
             at = words.index("--unit")
             words[at:at + 2] = ["--tree", str(target.pid)]
         words = ["%s/" % folder if word.startswith("/var/lib/memsnap") else word for word in words]
-        result = memsnap(*words[1:], env=dict(os.environ, MEMSNAP_DIR=str(folder)))
+        result = memsnap(*words[1:], directory=folder)
         self.assertEqual((0, ""), (result.status, result.err), str(result))
         return list(folder.glob("*.msnap"))
 

@@ -66,7 +66,7 @@ class Roots(harness.LiveTest):
         self.assertIn("weakref", " ".join(path[-2]["type"] for path in weak))
 
     def test_the_largest_of_the_newest_file(self):
-        newest = memsnap("why", "--largest", "--paths", "1", "--json", env=dict(os.environ, MEMSNAP_DIR=str(self.folder)))
+        newest = memsnap("why", "--largest", "--paths", "1", "--json", directory=self.folder)
         self.assertEqual(0, newest.status, str(newest))
         self.assertEqual(1, len(newest.json()["paths"]))
         self.assertEqual(newest.json(), self.roots("--largest", "--paths", "1"))

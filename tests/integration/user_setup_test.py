@@ -3,6 +3,7 @@
 an overlay in a mount namespace of its own, with the packages removed."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,10 +37,31 @@ scripts/setup --user
 . /tmp/home/.cache/memsnap/deps/environment
 scripts/setup
 cmake --preset release
-cmake --build --preset release --target memsnap memsnap_static
+cmake --build --preset release --target memsnap memsnap_static unit_tests
+build/release/bin/unit_tests --gtest_brief=1 --gtest_filter='Preflight.*:MemoryMap.*:ParseOptions.*:HeapGraph.*'
 build/release/memsnap --version
 build/release/static/memsnap --version
+python3 -I -c "$TARGET" < <(sleep 600) > /tmp/home/said &
+pid=$!
+until grep -q ready /tmp/home/said; do sleep 0.1; done
+for program in build/release/memsnap build/release/static/memsnap; do
+  $program snapshot $pid -f -o /tmp/home/own.msnap
+  $program attach $pid --for 200ms --require-tracking --no-save > /dev/null
+  $program summary /tmp/home/own.msnap -n 3
+done
+kill $pid
+echo "$(id -u) looked at a process of its own"
 scripts/setup --user
+"""
+
+
+# Under Yama only a parent may look at it, unless it says otherwise.
+TARGET = """
+import ctypes, os
+ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(-1), 0, 0, 0)
+kept = [str(number) for number in range(1000)]
+os.write(1, b"ready\\n")
+os.read(0, 1)
 """
 
 
@@ -49,10 +71,13 @@ class UserSetup(harness.LiveTest):
         shutil.copytree(harness.ROOT, source, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
         copy = self.folder / "copy"
         copy.mkdir()
-        done = subprocess.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", AS_A_USER, "sh", copy, source, REMOVED, SCRIPT],
+        done = subprocess.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", AS_A_USER, "sh", copy, source, REMOVED,
+                               "TARGET=%s\n" % shlex.quote(TARGET) + SCRIPT],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual(0, done.returncode, done.stdout[-6000:])
         self.assertEqual(2, done.stdout.count("\nCPython 3.8 to 3.15"), done.stdout[-2000:])
+        self.assertIn("65534 looked at a process of its own", done.stdout)
+        self.assertIn("PASSED", done.stdout)
         self.assertTrue(done.stdout.endswith("nothing is missing\n"), done.stdout[-2000:])
         self.assertTrue(shutil.which("cmake"))
 

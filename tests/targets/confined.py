@@ -1,6 +1,7 @@
 """Runs a command as a container would: `python3 confined.py FILTER CAPABILITIES COMMAND...`.
 
-FILTER: docker (what Docker's default profile refuses, refused the same way), kill-clone (a clone kills the process), none.
+FILTER: docker (what Docker's default profile refuses, refused the same way), kill-clone (a clone kills the process),
+no-ptrace (what looks at others is refused), none.
 CAPABILITIES: docker (Docker's default set), all.
 Written with prctl(2) and seccomp(2) only, for x86-64.
 """
@@ -30,6 +31,7 @@ REFUSED = {
     "userfaultfd": 323, "ustat": 136, "mbind": 237, "set_mempolicy": 238, "get_mempolicy": 239,
 }
 CLONE, FORK, VFORK, CLONE3 = 56, 57, 58, 435
+PTRACE, PROCESS_VM_READV, PROCESS_VM_WRITEV = 101, 310, 311
 DOCKER_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
 
 
@@ -54,6 +56,13 @@ def kill_clone_filter():
     return program + [instruction(RETURN, ALLOW)]
 
 
+def no_ptrace_filter():
+    program = [instruction(LOAD, 0)]
+    for number in (PTRACE, PROCESS_VM_READV, PROCESS_VM_WRITEV):
+        program += [instruction(JUMP_EQUAL, number, 0, 1), instruction(RETURN, ERRNO | EPERM)]
+    return program + [instruction(RETURN, ALLOW)]
+
+
 def install(program):
     code = ctypes.create_string_buffer(b"".join(program))
     header = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(code))
@@ -73,6 +82,8 @@ def main():
         install(docker_filter())
     elif wanted == "kill-clone":
         install(kill_clone_filter())
+    elif wanted == "no-ptrace":
+        install(no_ptrace_filter())
     os.execvp(command[0], command)
 
 
