@@ -165,7 +165,8 @@ po::options_description global_options() {
   add("ascii", po::bool_switch(), "no box drawing; automatic when the locale is not UTF-8");
   add("units", one_of("units", {"iec", "si", "bytes"}), "1 KiB = 1024 (default), 1 kB = 1000, plain numbers");
   add("dir", po::value<std::string>()->value_name("DIR"),
-      "where snapshots, captures and logs are unless a file is named; default ~/.local/state/memsnap");
+      "where snapshots, captures and logs are unless a file is named; default $MEMSNAP_DIR, else "
+      "~/.local/state/memsnap");
   add("config", po::value<std::string>()->value_name("FILE"), "INI file with the names of the long options");
   return options;
 }

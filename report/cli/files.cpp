@@ -25,8 +25,8 @@ constexpr std::size_t kLongestPart = 40;
 constexpr std::uint64_t kMinFreeBytes = std::uint64_t{1} << 30;
 constexpr double kMinFreePercent = 5;
 
-std::string home_directory(const GetVariable& variable, bool trusted) {
-  if (trusted) {
+std::string home_directory(const GetVariable& variable, bool secure) {
+  if (!secure) {
     if (const auto home = variable("HOME"); home && home->starts_with('/')) return *home;
   }
   const passwd* entry = ::getpwuid(::getuid());
@@ -62,8 +62,11 @@ void require_space(const std::string& folder, const std::optional<SizeOrPercent>
 
 }  // namespace
 
-std::string default_directory(const GetVariable& variable, bool trusted) {
-  return home_directory(variable, trusted) + "/.local/state/memsnap";
+std::string default_directory(const GetVariable& variable, bool secure) {
+  if (!secure) {
+    if (const auto chosen = variable("MEMSNAP_DIR"); chosen && !chosen->empty()) return *chosen;
+  }
+  return home_directory(variable, secure) + "/.local/state/memsnap";
 }
 
 void make_private_directory(const std::string& path) {

@@ -12,8 +12,9 @@
 
 namespace memsnap {
 
-// Where snapshots go and come from when nobody says: ~/.local/state/memsnap. Not `trusted`: $HOME does not count.
-std::string default_directory(const GetVariable& variable, bool trusted);
+// Where snapshots go and come from without --dir: $MEMSNAP_DIR, else ~/.local/state/memsnap. `secure`: AT_SECURE is
+// set, and the environment is somebody else's word.
+std::string default_directory(const GetVariable& variable, bool secure);
 void make_private_directory(const std::string& path);  // with its parents, 0700; throws Error kCannotWrite
 
 // The newest snapshot in a directory. Throws Error kBadFile when there is none.

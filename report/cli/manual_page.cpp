@@ -92,9 +92,11 @@ std::string environment_and_files() {
   std::string out =
       ".SH ENVIRONMENT\n" +
       filled(
-          "As root, and when the program is set-uid, neither the environment nor a file in the home directory counts, "
-          "and home is what passwd(5) says; /etc/memsnap.conf and the command line do. What describes the terminal "
-          "(TERM, COLUMNS, the locale, NO_COLOR, CLICOLOR_FORCE) always counts.");
+          "As root, and when the program is set-uid, options and the pager are taken neither from the environment nor "
+          "from a file in the home directory; /etc/memsnap.conf and the command line count. What describes the "
+          "terminal "
+          "(TERM, COLUMNS, the locale, NO_COLOR, CLICOLOR_FORCE) always counts; MEMSNAP_DIR and HOME, which say where "
+          "files are, not when it is set-uid.");
   out += entry("MEMSNAP_OPTION",
                "the value of --option where the command line has none, as MEMSNAP_UNITS=si, or MEMSNAP_DIR");
   out += entry("MEMSNAP_PAGER, PAGER", "what shows a long text on a terminal");

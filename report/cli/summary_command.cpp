@@ -103,7 +103,7 @@ Command summary_command() {
   command.summary = "objects by type, or allocations by function, line, file, module, thread, allocator";
   command.arguments = "[FILE | PID]";
   command.description =
-      "Without FILE: the newest snapshot in the directory of --dir (~/.local/state/memsnap).\n"
+      "Without FILE: the newest snapshot in the directory of --dir ($MEMSNAP_DIR, else ~/.local/state/memsnap).\n"
       "With PID: the running process is looked at, and nothing is saved; when a memsnap tracks it, with its "
       "allocations.\n"
       "Of objects: SIZE is their own, RETAINED what would go with them, NATIVE what C code keeps for them. Types are "

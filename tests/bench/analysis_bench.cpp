@@ -208,7 +208,8 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) millions.push_back(std::atof(argv[i]));
   if (millions.empty()) millions = {0.1, 1, 10};
   fmt::print(
-      "| heap | M nodes | references a node | analysed, M nodes/s | file, B/node | save, µs/node | load for `summary`, s | load "
+      "| heap | M nodes | references a node | analysed, M nodes/s | file, B/node | save, µs/node | load for `summary`, "
+      "s | load "
       "for `tree`, s |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n");
   for (const char* kind : {"records", "aged", "tangle"}) {
     for (const double million : millions) memsnap::measure(kind, static_cast<std::size_t>(million * 1e6));

@@ -348,7 +348,7 @@ class Environment(harness.LiveTest):
                 self.assertEqual("heap", self.kind(privileged, target, environment, **nobody))
 
     def test_where_files_go(self):
-        """Root's are not led into somebody's folder by MEMSNAP_DIR or HOME; --dir says where."""
+        """Where the shell says, or --dir; a set-uid program does not ask the shell."""
         chosen = self.folder / "chosen"
         chosen.mkdir()
         chosen.chmod(0o777)
@@ -359,8 +359,13 @@ class Environment(harness.LiveTest):
                 return pathlib.Path(memsnap(*options, *plan, target.pid, env=environment, **popen).json()["file"]).parent
 
             self.assertEqual(chosen, place(user=NOBODY, group=NOBODY, extra_groups=[]))
-            self.assertEqual(pathlib.Path(pwd.getpwuid(0).pw_dir) / ".local/state/memsnap", place())
-            self.assertEqual(chosen, place("--dir", chosen))
+            self.assertEqual(chosen, place())
+            self.assertEqual(self.folder, place("--dir", self.folder))
+            privileged = shutil.copy(MEMSNAP, harness.copy_for_everybody() + "-setuid")
+            os.chmod(privileged, 0o4755)
+            done = subprocess.run([privileged, *plan, str(target.pid)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  user=NOBODY, group=NOBODY, extra_groups=[])
+            self.assertEqual(pathlib.Path(pwd.getpwuid(NOBODY).pw_dir) / ".local/state/memsnap", pathlib.Path(json.loads(done.stdout)["file"]).parent)
 
     def test_which_pager_runs(self):
         nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}

@@ -14,7 +14,7 @@ from memsnap._program import MemsnapError, ProgramNotFound, find_program
 
 # What .memory, MEMORY() and MEMPRINT() mean: "objects", the bytes of all live Python objects; "rss", the resident memory.
 METRIC = "objects"
-# The log that points are added to; None: one for each process in $MEMSNAP_DIR (of its own process, as root too), else ~/.local/state/memsnap.
+# The log that points are added to; None: one for each process in $MEMSNAP_DIR, else ~/.local/state/memsnap.
 LOG = None
 
 __all__ = ["IncorrectUseOfMEMLOGSError", "LOG", "MB", "MEMLOGS", "MEMORY", "MEMPOINT", "MEMPRINT", "MEMTRACE", "METRIC",

@@ -108,9 +108,7 @@ class Child:
     """
 
     def __init__(self, arguments, for_anybody=False):
-        # Of root's programs memsnap does not heed the environment; this one's is what this process was given for itself.
-        folder = os.environ.get("MEMSNAP_DIR")
-        command = [find_program(), *(["--dir", folder] if folder else []), *arguments]
+        command = [find_program(), *arguments]
         self.status = None
         self._input = None
         # Files in memory, not pipes: a process that is looked at must never be needed to empty one.

@@ -101,14 +101,14 @@ TEST_F(FilesTest, TheDefaultDirectoryIsPrivate) {
   EXPECT_EQ(status.st_mode & 0777, 0700u);
 }
 
-TEST(DefaultDirectory, TheEnvironmentCountsOnlyWhereItIsTrusted) {
+TEST(DefaultDirectory, TheEnvironmentDoesNotCountInSecureExecution) {
   const GetVariable chosen = [](const std::string& name) -> std::optional<std::string> {
-    if (name == "HOME") return "/chosen";
+    if (name == "MEMSNAP_DIR") return "/chosen";
     return std::nullopt;
   };
 
-  EXPECT_EQ(default_directory(chosen, true), "/chosen/.local/state/memsnap");
-  EXPECT_NE(default_directory(chosen, false), "/chosen/.local/state/memsnap");
+  EXPECT_EQ(default_directory(chosen, false), "/chosen");
+  EXPECT_NE(default_directory(chosen, true), "/chosen");
 }
 
 }  // namespace
