@@ -64,7 +64,7 @@ class Place:
 
     def _answer(self, connection):
         with connection, connection.makefile("rb") as lines:
-            result = memsnap(*json.loads(lines.readline()))
+            result = memsnap(*json.loads(lines.readline()), directory=self.logs)
             connection.sendall(json.dumps({"out": result.out, "err": result.err, "status": result.status}).encode())
 
     def close(self):

@@ -4,6 +4,7 @@
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import pathlib
 import pty
