@@ -218,14 +218,15 @@ std::vector<pid_t> StoppedProcess::changed() const {
 }
 
 std::vector<pid_t> StoppedProcess::release() {
+  std::vector<pid_t> stragglers;
+  stragglers.swap(running_);
   for (const pid_t tid : stopped_) {
-    if (!options_.held) ptrace(PTRACE_DETACH, tid, nullptr, nullptr);
+    // One that was killed is no longer stopped: what is left of it is ours to take, or the process could not end.
+    if (!options_.held && ptrace(PTRACE_DETACH, tid, nullptr, nullptr) != 0) stragglers.push_back(tid);
   }
   if (ended_ == TimePoint{}) ended_ = steady_clock::now();
   stopped_.clear();
   saved_.clear();
-  std::vector<pid_t> stragglers;
-  stragglers.swap(running_);
   return stragglers;
 }
 

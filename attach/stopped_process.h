@@ -41,7 +41,7 @@ class StoppedProcess {
   std::vector<pid_t> changed() const;
 
   // Lets all go before the destructor does. Threads that fell into uninterruptible sleep before they could be stopped
-  // remain seized: the caller lets them go by release_stragglers() when they wake.
+  // remain seized, and those that were killed meanwhile: release_stragglers() lets them go when they wake or end.
   std::vector<pid_t> release();
 
  private:
@@ -63,7 +63,8 @@ class StoppedProcess {
   TimePoint ended_{};
 };
 
-// Detaches seized threads that have come to a stop meanwhile; keeps the others in the list.
+// Detaches seized threads that have come to a stop meanwhile, and takes what is left of those that ended, without which
+// the process's own parent waits for its end; keeps the others in the list.
 void release_stragglers(std::vector<pid_t>& tids) noexcept;
 
 // Thread ids of a process, ascending; empty when it is gone.

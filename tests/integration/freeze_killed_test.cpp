@@ -10,6 +10,9 @@
 #include <vector>
 
 #include "attach/base/error.h"
+#include "attach/process_id.h"
+#include "attach/stopped_process.h"
+#include "attach/tracer_thread.h"
 #include "tests/integration/forked_target.h"
 
 namespace memsnap {
@@ -99,6 +102,45 @@ void kill_many_times(int threads, std::uint64_t kills) {
 TEST(FreezeKilled, TargetGoesOnAndTheNextFreezeReaps) { kill_many_times(1, kills_wanted() / 2); }
 
 TEST(FreezeKilled, TargetWithThreadsGoesOn) { kill_many_times(8, kills_wanted() / 2); }
+
+// A process that sleeps in four threads, and what its parent says of its end. Not ours, as targets are not.
+void wait_for_a_child(TargetNotes& notes) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (int i = 0; i < 3; ++i) std::thread([] { ::pause(); }).detach();
+    notes.ready = 1;
+    for (;;) ::pause();
+  }
+  notes.words[0] = static_cast<std::uint64_t>(child);
+  ::waitpid(child, nullptr, 0);
+  notes.words[1] = 1;
+  for (;;) ::pause();
+}
+
+// Its tracer lives on, as while a copy of it is walked.
+TEST(FreezeKilled, ATargetThatIsKilledWhileItIsHeldEndsAtOnce) {
+  const ForkedTarget parent(wait_for_a_child);
+  parent.wait_ready();
+  ForkedTarget::wait_until([&] { return parent.word(0) != 0; });
+  const auto pid = static_cast<pid_t>(parent.word(0));
+  const ProcessId id = ProcessId::open(pid);
+  TracerThread tracer;
+  std::vector<pid_t> left;
+  tracer.run([&] {
+    StoppedProcess stopped(id, {});
+    ASSERT_EQ(stopped.stopped().size(), 4u);
+    ::kill(pid, SIGKILL);
+    ForkedTarget::wait_until([&] { return thread_state(pid, pid) == 'Z'; });
+    left = stopped.release();
+  });
+
+  ForkedTarget::wait_until([&] {
+    tracer.run([&] { release_stragglers(left); });
+    return parent.word(1) == 1;
+  });
+  EXPECT_TRUE(left.empty());
+}
 
 }  // namespace
 }  // namespace memsnap
