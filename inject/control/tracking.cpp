@@ -24,6 +24,17 @@ using std::chrono::steady_clock;
 
 namespace {
 
+// One that ends has lost its memory before it is seen to have ended.
+bool has_ended(const ProcessId& target, const Error& error) {
+  if (error.code() == ExitCode::kNoSuchProcess) return true;
+  try {
+    target.require_memory();
+    return false;
+  } catch (const Error&) {
+    return true;
+  }
+}
+
 AgentMode mode_of(const TrackingSetup& setup, bool record) {
   if (!record) return AgentMode::kOff;
   return setup.to_exit ? AgentMode::kRecordToExit : AgentMode::kRecord;
@@ -240,7 +251,7 @@ TrackingEnd Tracking::stop() {
                        state.setup.limits, state.log);
   } catch (const Error& error) {
     // One that is just ending has no memory, or threads that cannot be stopped.
-    if (error.code() == ExitCode::kTargetHarmed || state.target.alive()) {
+    if (error.code() == ExitCode::kTargetHarmed || !has_ended(state.target, error)) {
       state.ended = false;
       throw;
     }

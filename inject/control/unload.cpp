@@ -37,7 +37,7 @@ class Unloader {
     if (!unhook()) return std::move(end_);
     const auto image = AgentImage::read(agent_.memory, agent_.place.image_begin);
     if (!image) {
-      end_.left_behind.push_back(describe("it is damaged"));
+      if (is_mapped(agent_.place)) end_.left_behind.push_back(describe("it is damaged"));
     } else if (const auto references = prove(*image); references.reasons.empty()) {
       take_away(agent_.place, agent_.has_tables);
       verify();
@@ -47,6 +47,7 @@ class Unloader {
       if (!references.passing && agent_.has_tables)
         take_away({.shared_begin = agent_.place.shared_begin, .shared_end = agent_.place.shared_end}, true);
     }
+    if (!end_.left_behind.empty()) agent_.target.require_memory();  // else it all went with the process
     return std::move(end_);
   }
 

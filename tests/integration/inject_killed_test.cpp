@@ -139,6 +139,30 @@ TEST(InjectFails, AtEachStepOfTheEndAndTheNextOneFinishes) {
   EXPECT_TRUE(ended);
 }
 
+// What was in it is gone with it: there is nothing that anybody could take out.
+TEST(InjectKilled, ATargetThatIsKilledAtAStepOfTheEndHasNothingLeftInIt) {
+  bool ended = false;
+  int steps = 0;
+  for (; steps < 100 && !ended; ++steps) {
+    ForkedTarget target(tick);
+    target.wait_ready();
+    ASSERT_TRUE(goes_on(target));
+    const ProcessId id = ProcessId::open(target.pid());
+    int left = ~0u >> 1;
+    TrackingSetup setup = test_setup();
+    setup.step = [&](std::string_view) {
+      if (left-- == 0) ::kill(target.pid(), SIGKILL);
+    };
+    TestLog log;
+    const auto tracking = Tracking::start(id, setup, log);
+    left = steps;
+    EXPECT_EQ(joined(tracking->stop().left_behind), "") << steps << log.text();
+    ended = left >= 0;
+  }
+  EXPECT_GT(steps, 5);
+  EXPECT_TRUE(ended);
+}
+
 TEST(InjectKilled, AtAnyMomentWhileMallocIsHammered) {
   ForkedTarget target(hammer);
   target.wait_ready();
