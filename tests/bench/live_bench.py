@@ -76,9 +76,6 @@ def walk(section, kind, size, turns):
         section.promise("attach to report, s for each 10 M objects, " + name, [seconds / objects * 1e7 for seconds in attached], most=15)
         section.promise("the same and paths to the largest, µs an object, " + name, [(seconds + paths) / objects * 1e6 for seconds in attached], most=1.5)
         section.promise("memsnap's memory, B an object, " + name, [peak / objects for peak in peaks], most=150)
-    if objects <= 1.1e6:
-        for report, seconds in reports.items():
-            section.promise("%s, s, %s" % (report, name), seconds, most=1)
     return {"objects": objects / 1e6, "rss": rss / 2**30, "pause": statistics.median(pause) / 1000, "snapshot": statistics.median(walked),
             "attach --no-inject": statistics.median(attached), "summary": statistics.median(reports["summary"]), "tree": statistics.median(reports["tree"]),
             "memory": statistics.median(peaks) / 2**20, "file": stored / 2**20}
