@@ -61,8 +61,8 @@ class Run:
 
     def one(self, arguments):
         with open(self.folder / "output", "w+b") as output:  # not a pipe: a keeper would hold it open
-            environment = dict(os.environ, HOME=str(self.folder))
-            self.process = subprocess.Popen([*self.program, "--dir", str(self.folder), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=output,
+            environment = dict(os.environ, MEMSNAP_DIR=str(self.folder), HOME=str(self.folder))
+            self.process = subprocess.Popen([*self.program, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=output,
                                             stderr=subprocess.STDOUT, env=environment, preexec_fn=self.set_limits)
             hung = ""
             try:
