@@ -26,7 +26,7 @@ void write_report(const Invocation& invocation, const Report& report) {
 std::string directory_of_snapshots(const po::variables_map& options) {
   const auto chosen = option_value<std::string>(options, "dir");
   // Where files are is no word on what is done: as root, too, the shell's counts.
-  return chosen ? *chosen : default_directory(environment_variable, ::getauxval(AT_SECURE) != 0);
+  return chosen && !chosen->empty() ? *chosen : default_directory(environment_variable, ::getauxval(AT_SECURE) != 0);
 }
 
 std::string input_file(const Invocation& invocation) { return input_file(invocation, invocation.arguments); }

@@ -4,7 +4,7 @@ import html
 import math
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 420, 80, 170, 40, 50
-COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
+COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf", "#7f7f7f", "#bcbd22")
 
 
 def decades(values):
@@ -38,7 +38,8 @@ def plot(title, x_name, y_name, lines):
     out.append('<text x="%d" y="%d" text-anchor="middle">%s</text>' % ((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, html.escape(x_name)))
     out.append('<text transform="translate(18 %d) rotate(-90)" text-anchor="middle">%s</text>' % (HEIGHT / 2, html.escape(y_name)))
     taken = []
-    for color, (name, line) in zip(COLORS, lines.items()):
+    for number, (name, line) in enumerate(lines.items()):
+        color = COLORS[number % len(COLORS)]
         line = sorted(line)
         path = " ".join("%s%.1f %.1f" % ("L" if i else "M", across(x), down(y)) for i, (x, y) in enumerate(line))
         out.append('<path d="%s" fill="none" stroke="%s" stroke-width="2"/>' % (path, color))
